@@ -1,0 +1,128 @@
+"""What a model promises: turns for the training loop, and capabilities for everything that comes after it."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+class Batch(NamedTuple):
+    """What a model sees: examples `x` of shape (n, ...), floats, and perhaps class indices `y` of shape (n,)."""
+
+    x: Tensor
+    y: Tensor | None = None
+
+
+class Turn(NamedTuple):
+    """One player's move: a scalar loss, a mean over the batch, and named scalars for the log."""
+
+    player: str
+    loss: Tensor
+    terms: dict[str, Tensor]
+
+
+class Model(nn.Module):
+    """Nets plus the mathematics of one family.
+
+    A model never touches files, devices, optimisers or NumPy. Its losses reach parameters only by calling its
+    child modules, so that the loop may wrap each child for distribution, autocast or compilation.
+    """
+
+    def players(self) -> dict[str, list[nn.Module]]:
+        """Who is optimised: the child modules of each player. One player with all nets unless a family says more."""
+        return {"model": list(self.children())}
+
+    def turns(self, batch: Batch) -> Iterator[Turn]:
+        """One step of training. The loop steps a turn's player before it asks for the next turn.
+
+        Random numbers come from `calco.maths.noise`, so that a step is a function of (seed, step, share of the batch).
+        """
+        raise NotImplementedError
+
+    def at_step(self, step: int, steps: int) -> None:
+        """Told before each step (0 <= step < steps), for what a family schedules itself (warm-up, late objectives)."""
+
+    def held_out(self, batch: Batch) -> Tensor:
+        """A scalar, the mean over the batch of what should fall as the model improves; moves no state."""
+        raise NotImplementedError
+
+    def conclude(self, batches: Iterable[Batch]) -> None:
+        """What is learned in closed form once the nets are trained; what it learns must be in buffers."""
+
+
+class LogProb(NamedTuple):
+    """Log density per example in nats, shape (n,), and the standard error of each estimate, shape (n,)."""
+
+    value: Tensor
+    error: Tensor
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Gives features: x of shape (n, ...) to codes of shape (n, width)."""
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Turns codes of shape (n, width) into examples."""
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Gives back what the model keeps of each example."""
+
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Makes new examples. `ways` names the ways it can, the default one first."""
+
+    @property
+    def ways(self) -> tuple[str, ...]: ...
+
+    def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class HasLogProb(Protocol):
+    """Has a density. `density` says what its numbers are: exact, an estimate or a bound, with how many samples."""
+
+    @property
+    def density(self) -> str: ...
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> LogProb: ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """Gives each example a class or a value."""
+
+    def predict(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Segments(Protocol):
+    """Gives each pixel a class."""
+
+    def segment(self, x: Tensor) -> Tensor: ...
+
+
+CAPABILITIES: dict[str, type] = {
+    "encode": Encodes,
+    "decode": Decodes,
+    "reconstruct": Reconstructs,
+    "sample": Samples,
+    "log_prob": HasLogProb,
+    "predict": Predicts,
+    "segment": Segments,
+}
+
+
+def capabilities(model: object) -> list[str]:
+    """The verbs that a model can answer, in the order above."""
+    return [verb for verb, protocol in CAPABILITIES.items() if isinstance(model, protocol)]

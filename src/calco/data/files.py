@@ -1,0 +1,140 @@
+"""Files of examples: idx, npy, npz, CSV and Parquet. Each failure names the file; nothing is unpickled."""
+
+import gzip
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calco.data.source import ArraySource
+from calco.errors import RequestError
+
+MAPPED_FROM = 1 << 30
+"""An npy file of more bytes than this is mapped rather than read."""
+
+IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+SUFFIXES = (".npy", ".npz", ".csv", ".parquet", ".idx", ".gz", "-ubyte")
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An array in the idx format of MNIST, compressed by gzip or not.
+
+    Raises:
+        RequestError: the file is missing, truncated or in another format.
+    """
+    return parse_idx(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's contents, decompressed where its name ends in .gz."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RequestError(f"{path} is truncated or not a gzip file: {error}.") from error
+    except OSError as error:
+        raise RequestError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def parse_idx(content: bytes, path: Path) -> np.ndarray:
+    """The array in these bytes of an idx file."""
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
+        raise RequestError(f"{path} is not an idx file: it does not begin with two zeros and a known type.")
+    axes = content[3]
+    start = 4 + 4 * axes
+    if len(content) < start:
+        raise RequestError(f"{path} is truncated: its header is cut short.")
+    shape = struct.unpack(f">{axes}I", content[4:start])
+    dtype = np.dtype(IDX_TYPES[content[2]])
+    if len(content) - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+        raise RequestError(f"{path} is truncated or damaged: its size does not fit the shape {shape} it names.")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """An npy file, mapped into memory when it is large."""
+    try:
+        mapped = "r" if path.stat().st_size > MAPPED_FROM else None
+        return np.load(path, mmap_mode=mapped, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise RequestError(f"{path} is not a readable npy file of numbers: {error}.") from error
+
+
+def read_npz(path: Path) -> tuple[np.ndarray, Any]:
+    """An npz file: arrays `x` and perhaps `y`, or `data` and `labels`, or one array alone."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise RequestError(f"{path} is not a readable npz file of numbers: {error}.") from error
+    for x, y in (("x", "y"), ("data", "labels"), ("images", "labels")):
+        if x in arrays:
+            return arrays[x], arrays.get(y)
+    if len(arrays) == 1:
+        return next(iter(arrays.values())), None
+    raise RequestError(f"{path} holds {', '.join(arrays)}: name the examples 'x' and the labels 'y'.")
+
+
+def read_table(path: Path) -> Any:
+    """A data frame from CSV or Parquet."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"Cannot read the table {path}: {error}.") from error
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Labels from npy, idx, a one-column CSV with a header, or text with one label a line."""
+    if path.suffix == ".npy":
+        return read_npy(path)
+    if path.suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
+        return read_idx(path)
+    if path.suffix == ".csv":
+        frame = read_table(path)
+        if frame.shape[1] != 1:
+            raise RequestError(f"{path} has {frame.shape[1]} columns: a file of labels has one.")
+        return frame.iloc[:, 0].to_numpy()
+    try:
+        return np.array(path.read_text().split("\n")[:-1] if path.read_text().endswith("\n") else path.read_text().split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"Cannot read the labels {path}: {error}.") from error
+
+
+def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) -> ArraySource:
+    """A data frame of numbers as vectors.
+
+    Raises:
+        RequestError: a column is not numeric, or holds missing values.
+    """
+    other = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
+    if other:
+        raise RequestError(f"{about} has columns that are not numbers: {', '.join(other[:5])}. Drop or encode them first.")
+    missing = [str(c) for c in frame.columns if frame[c].isna().any()]
+    if missing:
+        raise RequestError(f"{about} has missing values in {', '.join(missing[:5])}: fill or drop them first.")
+    names = tuple(str(c) for c in frame.columns)
+    return ArraySource(frame.to_numpy(), y, names=names, dtypes=tuple(str(d) for d in frame.dtypes), open=open, about=about)
+
+
+def file_source(path: Path, y: Any, open: dict[str, Any]) -> ArraySource:
+    """The examples in one file, by its suffix.
+
+    Raises:
+        RequestError: the file cannot be read, or its kind is unknown.
+    """
+    about = path.name
+    if path.suffix in (".csv", ".parquet"):
+        return frame_source(read_table(path), y, open, about)
+    if path.suffix == ".npy":
+        return ArraySource(read_npy(path), y, open=open, about=about)
+    if path.suffix == ".npz":
+        x, own = read_npz(path)
+        return ArraySource(x, own if y is None else y, open=open, about=about)
+    if path.suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
+        return ArraySource(read_idx(path), y, open=open, about=about)
+    raise RequestError(f"{path} is of a kind that calco does not read: it reads {', '.join(SUFFIXES)} and folders of images.")

@@ -1,0 +1,168 @@
+"""Named sets: what can be asked for by name. Files are checked against the checksum of their contents."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calco.data.files import parse_idx, read_bytes
+from calco.data.source import ArraySource
+from calco.errors import RequestError, one_of
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A data set that calco knows.
+
+    `files` maps each part to its files, the examples' first, then the labels' if there are any; `checksums` maps a file to
+    the SHA-256 of its uncompressed contents; `folders` are the names under which the files may lie.
+    """
+
+    name: str
+    about: str
+    licence: str
+    home: str
+    folders: tuple[str, ...]
+    files: dict[str, tuple[str, ...]]
+    checksums: dict[str, str]
+    read: Callable[["NamedSet", str], ArraySource]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its parts; the first is for training, the last for testing."""
+        return tuple(self.files)
+
+    def open(self, part: str) -> ArraySource:
+        """One part of it.
+
+        Raises:
+            RequestError: there is no such part, or its files are not here or not the right ones.
+        """
+        if part not in self.files:
+            raise one_of(f"part of {self.name}", part, self.files)
+        return self.read(self, part)
+
+    def find(self, file: str) -> Path | None:
+        """Where a file of it lies, if anywhere: under CALCO_DATA, or at a usual place."""
+        for folder in self.places():
+            if (folder / file).is_file():
+                return folder / file
+        return None
+
+    def places(self) -> list[Path]:
+        """The folders that are looked in."""
+        roots = [Path(os.environ["CALCO_DATA"])] if os.environ.get("CALCO_DATA") else []
+        roots += [Path.home() / "data", Path("/usr/share/datasets")]
+        return [root / folder for root in roots for folder in (*self.folders, "")]
+
+    def contents(self, file: str) -> bytes:
+        """A file's uncompressed contents.
+
+        Raises:
+            RequestError: it is not here, or is another file of that name.
+        """
+        path = self.find(file)
+        if path is None:
+            raise RequestError(
+                f"The data set {self.name} is not on this machine: {file} was not found. Get it from {self.home},"
+                f" put its files into a folder {self.folders[0]}, and set CALCO_DATA to the folder above it."
+            )
+        content = read_bytes(path)
+        if hashlib.sha256(content).hexdigest() != self.checksums[file]:
+            raise RequestError(f"{path} is not the {file} of {self.name}: the checksum of its contents differs. Get it again from {self.home}.")
+        return content
+
+
+def _read_idx(named: NamedSet, part: str) -> ArraySource:
+    images, labels = (parse_idx(named.contents(file), Path(file)) for file in named.files[part])
+    return ArraySource(images, labels, open=_again(named, part), about=f"{named.name}, {part} part")
+
+
+def _again(named: NamedSet, part: str) -> dict[str, str]:
+    return {"data": f"{named.name}:{part}"}
+
+
+def _read_packed(named: NamedSet, part: str) -> ArraySource:
+    (file,) = named.files[part]
+    with np.load(io.BytesIO(named.contents(file)), allow_pickle=False) as packed:
+        bits = np.unpackbits(packed[part], axis=1)[:, :784]
+    return ArraySource(bits.reshape(-1, 28, 28), open=_again(named, part), about=f"{named.name}, {part} part", levels=2)
+
+
+def _read_digits(named: NamedSet, part: str) -> ArraySource:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    rows = train_test_split(np.arange(len(digits.target)), test_size=360, random_state=0, stratify=digits.target)
+    chosen = np.sort(rows[part == "test"])
+    images = digits.images[chosen].astype(np.uint8)
+    return ArraySource(images, digits.target[chosen], levels=17, open=_again(named, part), about=f"{named.name}, {part} part")
+
+
+def _idx_files(train: str = "train", test: str = "t10k") -> dict[str, tuple[str, ...]]:
+    return {
+        part: (f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz") for part, stem in (("train", train), ("test", test))
+    }
+
+
+SETS = {
+    named.name: named
+    for named in (
+        NamedSet(
+            "digits",
+            "1,797 handwritten digits, 8 x 8, 17 grey levels; inside scikit-learn. It has no official split: 360 examples,"
+            " stratified, drawn once with seed 0, are the test part",
+            "BSD-3-Clause",
+            "https://scikit-learn.org",
+            ("digits",),
+            {"train": (), "test": ()},
+            {},
+            _read_digits,
+        ),
+        NamedSet(
+            "mnist",
+            "60,000 and 10,000 handwritten digits, 28 x 28, 256 grey levels",
+            "CC BY-SA 3.0",
+            "http://yann.lecun.com/exdb/mnist/",
+            ("mnist", "MNIST/raw"),
+            _idx_files(),
+            {
+                "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            },
+            _read_idx,
+        ),
+        NamedSet(
+            "binarized-mnist",
+            "Larochelle's fixed binarisation of MNIST: 50,000, 10,000 and 10,000 black and white images, 28 x 28, no labels",
+            "CC BY-SA 3.0",
+            "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
+            ("binarized_mnist",),
+            dict.fromkeys(("train", "valid", "test"), ("binarized_mnist_larochelle.npz",)),
+            {"binarized_mnist_larochelle.npz": "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5"},
+            _read_packed,
+        ),
+        NamedSet(
+            "fashion-mnist",
+            "60,000 and 10,000 pictures of clothes, 28 x 28, 256 grey levels",
+            "MIT",
+            "https://github.com/zalandoresearch/fashion-mnist (Debian: the package dataset-fashion-mnist)",
+            ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),
+            _idx_files(),
+            {
+                "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            },
+            _read_idx,
+        ),
+    )
+}

@@ -1,0 +1,198 @@
+"""Sources: where examples come from.
+
+One interface serves data in memory, mapped from a file or decoded from many: random access by whole batches of rows.
+The order of the data is then the loop's own, and an exact resume needs nothing from a source.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from calco.contract import Batch
+from calco.errors import RequestError
+
+if TYPE_CHECKING:
+    from calco.data.schema import Schema
+
+
+class Raw(NamedTuple):
+    """Raw values as they came, and class indices, int64 of shape (n,), where there are labels."""
+
+    x: np.ndarray
+    y: np.ndarray | None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where examples come from."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; () without labels."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns of a data frame; () otherwise."""
+        ...
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Dtypes of the columns of a data frame; () otherwise."""
+        ...
+
+    @property
+    def levels(self) -> int | None:
+        """Grey levels 0 .. levels - 1, where that is known of the data and not seen in their dtype."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether a batch is worth fetching ahead in a thread."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some rows, in that order."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """JSON: what it is, `n`, a `fingerprint` of its contents, and under `open` how to open it again."""
+        ...
+
+
+class ArraySource:
+    """Examples in one array, in memory or mapped from a file.
+
+    Args:
+        x: (n, ...), any numeric dtype.
+        y: labels of any kind, (n,).
+        levels: grey levels, where the dtype does not tell.
+        names: names of the columns of a data frame.
+        dtypes: their dtypes.
+        open: how `open_data` opens it again; None for data in memory.
+        about: what to say of it.
+
+    Raises:
+        RequestError: there are no examples, the values are no numbers, or there are not as many labels as examples.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: Any = None,
+        *,
+        levels: int | None = None,
+        names: tuple[str, ...] = (),
+        dtypes: tuple[str, ...] = (),
+        open: dict[str, Any] | None = None,
+        about: str = "an array",
+    ) -> None:
+        if x.dtype.kind not in "biuf":
+            raise RequestError(f"{about} holds values of type {x.dtype}, not numbers of one shape: give a numeric array.")
+        if x.ndim == 0 or x.size == 0:
+            raise RequestError(f"{about} is empty (shape {x.shape}): there is nothing to learn from.")
+        self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
+        self.open, self.about = open, about
+        self.y, self.classes = encode_labels(y, len(x))
+        self.slow = isinstance(x, np.memmap)
+        self._fingerprint = ""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some rows, by one indexing operation."""
+        return Raw(np.asarray(self.x[rows]), None if self.y is None else self.y[rows])
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, with a SHA-256 of its shape, type and contents."""
+        if not self._fingerprint:
+            digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype}".encode())
+            for start in range(0, len(self.x), 4096):
+                digest.update(np.ascontiguousarray(self.x[start : start + 4096]).data)
+            if self.y is not None:
+                digest.update(self.y.tobytes())
+            self._fingerprint = digest.hexdigest()
+        return {"about": self.about, "n": len(self), "fingerprint": self._fingerprint, "open": self.open}
+
+
+class Subset:
+    """Some rows of another source."""
+
+    def __init__(self, source: Source, rows: np.ndarray) -> None:
+        self.source, self.rows = source, rows
+        self.classes, self.levels, self.slow = source.classes, source.levels, source.slow
+        self.names, self.dtypes = source.names, source.dtypes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some of its rows."""
+        return self.source.take(self.rows[rows])
+
+    def describe(self) -> dict[str, Any]:
+        """The whole's description, with this part's size."""
+        return {**self.source.describe(), "n": len(self), "part_of": len(self.source)}
+
+
+def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels of any kind as indices of their sorted classes.
+
+    Raises:
+        RequestError: there are not `count` of them, or one is missing.
+    """
+    if y is None:
+        return None, ()
+    y = np.asarray(y)
+    if y.ndim != 1 or len(y) != count:
+        raise RequestError(f"There are {count} examples but labels of shape {y.shape}: give one label per example.")
+    if y.dtype.kind == "f":
+        if np.isnan(y).any():
+            raise RequestError(f"{int(np.isnan(y).sum())} labels are NaN: drop those examples, or give no labels.")
+        if (y == np.round(y)).all():
+            y = y.astype(np.int64)
+    if y.dtype == object:
+        y = y.astype(str)
+    classes, index = np.unique(y, return_inverse=True)
+    return index.astype(np.int64), tuple(str(c) for c in classes)
+
+
+def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
+    """Two disjoint parts, the second with `share` of the examples, chosen by `seed`.
+
+    Raises:
+        RequestError: one of them would be empty.
+    """
+    held = round(share * len(source))
+    if not 0 < held < len(source):
+        raise RequestError(f"Holding out {share:g} of {len(source)} examples leaves one part empty: give more data or another share.")
+    order = np.random.default_rng([seed, 2**32]).permutation(len(source))
+    return Subset(source, np.sort(order[held:])), Subset(source, np.sort(order[:held]))
+
+
+def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:
+    """The whole source in order, as batches of at most `size`; a slow source is read one batch ahead."""
+    parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
+    for raw in ahead(source, parts):
+        yield Batch(schema.encode(raw.x), None if raw.y is None else torch.from_numpy(raw.y))
+
+
+def ahead(source: Source, parts: list[np.ndarray]) -> Iterator[Raw]:
+    """Take these parts in turn; from a slow source the next is fetched in a thread while one is worked on."""
+    if not source.slow:
+        yield from (source.take(rows) for rows in parts)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(source.take, parts[0])
+        for rows in [*parts[1:], None]:
+            raw = waiting.result()
+            if rows is not None:
+                waiting = pool.submit(source.take, rows)
+            yield raw

@@ -1,0 +1,28 @@
+"""The two errors that calco raises on purpose, and a helper that guesses what was meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class CalcoError(Exception):
+    """Anything that calco stops for on purpose. Its message says what was given, what is allowed, what to do."""
+
+    exit_code = 1
+
+
+class RequestError(CalcoError, ValueError):
+    """The request or the data it names are wrong; nothing was started. Exit code 2 on the command line."""
+
+    exit_code = 2
+
+
+class RunError(CalcoError, RuntimeError):
+    """Something failed while running; what was saved before is intact. Exit code 1 on the command line."""
+
+
+def one_of(what: str, given: object, allowed: Iterable[object]) -> RequestError:
+    """An error for a name that is not among those allowed; it suggests the nearest of them."""
+    names = [str(name) for name in allowed]
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return RequestError(f"Unknown {what} {str(given)!r}: choose from {', '.join(names)}.{hint}")

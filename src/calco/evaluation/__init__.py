@@ -1,0 +1,8 @@
+"""Evaluation: what a model can do, in figures that say how they were measured.
+
+One metric family a file; each is asked for by a capability, never by a family's name.
+"""
+
+from calco.evaluation.figures import Figure, evaluate
+
+__all__ = ["Figure", "evaluate"]

@@ -1,0 +1,66 @@
+"""Figures, and the evaluation that gathers every one a model can answer."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from calco.data import Source, open_data
+from calco.errors import RequestError
+from calco.estimator import Estimator
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, how it was measured, and what a simple baseline gets under the same protocol."""
+
+    name: str
+    value: float
+    unit: str
+    protocol: str
+    better: Literal["lower", "higher"]
+    error: float | None = None
+    baseline: float | None = None
+    baseline_name: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+Metric = Callable[[Estimator, Source, Source], list[Figure]]
+
+
+def metrics() -> dict[str, Metric]:
+    """The metrics by the capability they need."""
+    from calco.evaluation.likelihood import likelihood_figures
+    from calco.evaluation.reconstruction import reconstruction_figures
+
+    return {"reconstruct": reconstruction_figures, "log_prob": likelihood_figures}
+
+
+def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]:
+    """Every figure that the estimator can answer on `data`.
+
+    Args:
+        estimator: fitted or loaded.
+        data: what to measure on, anything that `open_data` opens; a named set's test part where it does not say.
+        train: the training data, on which baselines are fitted; opened as the run did where not given.
+
+    Raises:
+        RequestError: the training data are needed and cannot be opened.
+    """
+    source = open_data(data, part="test")
+    fitted_on = training_data(estimator) if train is None else open_data(train)
+    return [figure for verb, metric in metrics().items() if verb in estimator.capabilities_ for figure in metric(estimator, source, fitted_on)]
+
+
+def training_data(estimator: Estimator) -> Source:
+    """The data that a run was trained on, opened again.
+
+    Raises:
+        RequestError: they were in memory, or are there no more.
+    """
+    again = estimator.run_.record.get("data", {}).get("open") if estimator.run_ else None
+    if not again:
+        raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
+    return open_data(**again)

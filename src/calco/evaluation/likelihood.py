@@ -1,0 +1,52 @@
+"""Likelihood: log density of held-out data beside that of the constant model."""
+
+import math
+
+import numpy as np
+
+from calco.data import Source
+from calco.estimator import Estimator
+from calco.evaluation.figures import Figure
+from calco.evaluation.reconstruction import as_matrix
+
+FITTED_ON = 20_000
+"""Training examples that the constant model is fitted on at most."""
+
+
+def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+    """Mean log density of held-out examples in nats, and in bits per value where the values are discrete."""
+    values, errors = estimator.log_prob(source, with_error=True)
+    constant = constant_log_prob(estimator, source, train)
+    n, size = len(values), math.prod(estimator.schema_.shape)
+    spread = float(values.std() / math.sqrt(n))
+    estimate = float(np.sqrt(np.nansum(errors**2)) / n)
+    protocol = (
+        f"mean over {n:,} held-out examples; {estimator.density_}; the standard error is over examples,"
+        f" that of the estimate itself is {estimate:.2g}"
+    )
+    name = "constant model: values independent, each with its frequencies in the training data"
+    figures = [Figure("log likelihood", float(values.mean()), "nats per example", protocol, "higher", spread, constant, name)]
+    if estimator.schema_.levels:
+        bits = -1 / (size * math.log(2))
+        figures.append(
+            Figure("bits per value", float(values.mean()) * bits, "bits", protocol, "lower", spread * -bits, constant * bits, name)
+        )
+    return figures
+
+
+def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> float:
+    """Mean log density, nats per raw example, of the model in which every value is independent of all else.
+
+    Discrete values have their frequencies with one count added to each level; continuous ones are Gaussian.
+    """
+    fitted, tested, levels = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source), estimator.schema_.levels
+    if levels:
+        tested_level, log_prob = np.rint(tested * (levels - 1)).astype(int), np.zeros(len(tested))
+        fitted_level = np.rint(fitted * (levels - 1)).astype(int)
+        for i in range(fitted.shape[1]):
+            counts = np.bincount(fitted_level[:, i], minlength=levels) + 1.0
+            log_prob += np.log(counts / counts.sum())[tested_level[:, i]]
+        return float(log_prob.mean())
+    scale = np.maximum(fitted.std(0, dtype=np.float64), 1e-3)
+    z = (tested - fitted.mean(0, dtype=np.float64)) / scale
+    return float((-0.5 * z**2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(1).mean()) + estimator.schema_.log_det

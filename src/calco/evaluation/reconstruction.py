@@ -1,0 +1,53 @@
+"""Reconstruction: mean squared error beside that of PCA with a code of the same width."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from calco.data import Source, Subset
+from calco.estimator import Estimator
+from calco.evaluation.figures import Figure
+
+FITTED_ON = 20_000
+"""Training examples that PCA is fitted on at most."""
+
+
+def as_matrix(estimator: Estimator, source: Source, limit: int | None = None) -> np.ndarray:
+    """Examples as the model sees them, flattened: (n, values), float32; with `limit` evenly spaced ones."""
+    rows = np.arange(len(source))
+    if limit is not None and len(rows) > limit:
+        rows = np.linspace(0, len(rows) - 1, limit).round().astype(int)
+    parts = [estimator.schema_.encode(source.take(part).x).flatten(1) for part in np.array_split(rows, -(-len(rows) // 500))]
+    return np.concatenate([p.numpy() for p in parts])
+
+
+def reconstruction_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+    """Test mean squared error per value, in the units that the model sees (images in [0, 1], vectors standardised)."""
+    per_example = []
+    for rows in np.array_split(np.arange(len(source)), -(-len(source) // 500)):
+        part = Subset(source, rows)
+        again, x = estimator.reconstruct_tensor(part), estimator.schema_.encode(part.take(np.arange(len(rows))).x)
+        per_example.append((again - x).square().flatten(1).mean(1).double().numpy())
+    errors = np.concatenate(per_example)
+    width = estimator.encode(Subset(source, np.arange(1))).shape[1] if "encode" in estimator.capabilities_ else 0
+    baseline, name = pca_error(estimator, source, train, width) if width else (None, "")
+    return [
+        Figure(
+            name="reconstruction error",
+            value=float(errors.mean()),
+            unit="squared error per value",
+            protocol=f"mean over {len(source):,} held-out examples",
+            better="lower",
+            error=float(errors.std() / np.sqrt(len(errors))),
+            baseline=baseline,
+            baseline_name=name,
+        )
+    ]
+
+
+def pca_error(estimator: Estimator, source: Source, train: Source, width: int) -> tuple[float, str]:
+    """Mean squared error of PCA with `width` components, and what to call it."""
+    fitted, tested = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source)
+    width = min(width, *fitted.shape)
+    pca = PCA(width, svd_solver="auto", random_state=0).fit(fitted)
+    again = pca.inverse_transform(pca.transform(tested))
+    return float(((again - tested) ** 2).mean()), f"PCA, {width} components, fitted on {len(fitted):,} training examples"

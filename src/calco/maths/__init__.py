@@ -1,0 +1,1 @@
+"""Pure functions of tensors: likelihoods, divergences, bounds, and the noise of a step."""

@@ -1,0 +1,184 @@
+"""Likelihoods: how a decoder's raw output becomes a distribution over one example.
+
+A likelihood knows the shape of an example, `(channels, *space)`. It takes parameters of shape
+`(*batch, width * channels, *space)` and examples of shape `(*batch, *shape)`, values in [0, 1] where they are discrete;
+the batch axes broadcast. Log probabilities are in nats, summed over an example: shape `(*batch,)`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from calco.errors import one_of
+from calco.maths.divergences import normal_log_prob
+
+
+@dataclass(frozen=True)
+class Likelihood(ABC):
+    """A distribution over examples of `shape`, factorised over their values given the parameters."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Parameters per value."""
+        return 1
+
+    @property
+    def params_shape(self) -> tuple[int, ...]:
+        """Shape of the parameters of one example."""
+        return (self.width * self.shape[0], *self.shape[1:])
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Nats per example; probability mass for discrete likelihoods, density otherwise."""
+        return self._log_prob(self._split(params), x).flatten(-len(self.shape)).sum(-1)
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The expected example."""
+        return self._mean(self._split(params))
+
+    def sample(self, params: Tensor) -> Tensor:
+        """One draw for each set of parameters."""
+        return self._sample(self._split(params))
+
+    def _split(self, params: Tensor) -> tuple[Tensor, ...]:
+        axis = -len(self.shape)
+        return params.unflatten(axis, (self.width, self.shape[0])).unbind(axis - 1)
+
+    @abstractmethod
+    def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _mean(self, parts: tuple[Tensor, ...]) -> Tensor: ...
+
+    @abstractmethod
+    def _sample(self, parts: tuple[Tensor, ...]) -> Tensor: ...
+
+
+class Bernoulli(Likelihood):
+    """Values 0 or 1; the parameter is the logit of a one."""
+
+    def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        (logit,) = parts
+        return x * logit - F.softplus(logit)
+
+    def _mean(self, parts: tuple[Tensor, ...]) -> Tensor:
+        return torch.sigmoid(parts[0])
+
+    def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
+        return torch.bernoulli(torch.sigmoid(parts[0]))
+
+
+@dataclass(frozen=True)
+class Gaussian(Likelihood):
+    """Real values. With `scale` the standard deviation is fixed, else it is learned for each value, at least 1e-3."""
+
+    scale: float | None = None
+
+    @property
+    def width(self) -> int:
+        return 2 if self.scale is None else 1
+
+    def _log_var(self, parts: tuple[Tensor, ...]) -> Tensor:
+        if self.scale is not None:
+            return torch.full_like(parts[0], 2 * math.log(self.scale))
+        return torch.log(F.softplus(parts[1]) ** 2 + 1e-6)
+
+    def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        return normal_log_prob(x, parts[0], self._log_var(parts))
+
+    def _mean(self, parts: tuple[Tensor, ...]) -> Tensor:
+        return parts[0]
+
+    def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
+        return parts[0] + torch.exp(0.5 * self._log_var(parts)) * torch.randn_like(parts[0])
+
+
+@dataclass(frozen=True)
+class DiscretisedLogistic(Likelihood):
+    """Grey values k / (levels - 1): a mixture of logistics, integrated over each value's bin.
+
+    The outermost bins reach to infinity (Salimans et al. 2017, equation 2, without their coupling of channels).
+    """
+
+    levels: int = 256
+    components: int = 5
+
+    @property
+    def width(self) -> int:
+        return 3 * self.components
+
+    def _parts(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        k = self.components
+        log_mix = torch.log_softmax(torch.stack(parts[:k]), 0)
+        # Spread the components' starting points over [0, 1]; a scale starts at about a tenth of the range.
+        start = torch.linspace(0, 1, k + 2, dtype=parts[0].dtype, device=parts[0].device)[1:-1]
+        mean = torch.stack(parts[k : 2 * k]) + start.reshape(-1, *[1] * parts[0].ndim)
+        log_scale = (torch.stack(parts[2 * k :]) - 2.5).clamp(-9.0, 3.0)
+        return log_mix, mean, log_scale
+
+    def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        log_mix, mean, log_scale = self._parts(parts)
+        half, sharp = 0.5 / (self.levels - 1), torch.exp(-log_scale)
+        above, below = (x - mean + half) * sharp, (x - mean - half) * sharp
+        low, high = x < half, x > 1 - half
+        # log(sigmoid(a) - sigmoid(b)) = log_sigmoid(a) + log_sigmoid(-b) + log(1 - exp(b - a))
+        inner = F.logsigmoid(above) + F.logsigmoid(-below) + torch.log(-torch.expm1(below - above))
+        edge = torch.where(low, F.logsigmoid(above), F.logsigmoid(-below))
+        return torch.logsumexp(log_mix + torch.where(low | high, edge, inner), 0)
+
+    def _mean(self, parts: tuple[Tensor, ...]) -> Tensor:
+        log_mix, mean, _ = self._parts(parts)  # the clipping of tails is ignored: each component counts by its centre
+        return (log_mix.exp() * mean.clamp(0, 1)).sum(0)
+
+    def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
+        log_mix, mean, log_scale = self._parts(parts)
+        gumbel = -torch.log(-torch.log(torch.rand_like(log_mix).clamp(1e-7, 1 - 1e-7)))
+        pick = (log_mix + gumbel).argmax(0, keepdim=True)
+        mean, log_scale = mean.gather(0, pick)[0], log_scale.gather(0, pick)[0]
+        u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
+        x = mean + log_scale.exp() * (torch.log(u) - torch.log1p(-u))
+        return (x * (self.levels - 1)).round().clamp(0, self.levels - 1) / (self.levels - 1)
+
+
+@dataclass(frozen=True)
+class Categorical(Likelihood):
+    """Grey values k / (levels - 1), each with a probability of its own; the parameters are logits."""
+
+    levels: int = 256
+
+    @property
+    def width(self) -> int:
+        return self.levels
+
+    def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        logits = torch.log_softmax(torch.stack(parts), 0)
+        index = (x * (self.levels - 1)).round().long()
+        shape = torch.broadcast_shapes(logits.shape[1:], index.shape)
+        return logits.expand(-1, *shape).gather(0, index.expand(shape)[None])[0]
+
+    def _mean(self, parts: tuple[Tensor, ...]) -> Tensor:
+        values = torch.linspace(0, 1, self.levels, dtype=parts[0].dtype, device=parts[0].device)
+        return torch.einsum("k...,k->...", torch.softmax(torch.stack(parts), 0), values)
+
+    def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
+        probs = torch.softmax(torch.stack(parts, -1), -1)
+        index = torch.multinomial(probs.flatten(0, -2), 1).reshape(probs.shape[:-1])
+        return index.to(probs.dtype) / (self.levels - 1)
+
+
+def make_likelihood(name: str, shape: tuple[int, ...], levels: int | None = None) -> Likelihood:
+    """A likelihood by name: bernoulli, gaussian (learned scale), logistic or categorical (both need `levels`).
+
+    Raises:
+        RequestError: the name is unknown.
+    """
+    discrete = {"logistic": DiscretisedLogistic, "categorical": Categorical} if levels else {}
+    makers = {"bernoulli": Bernoulli, "gaussian": Gaussian, **discrete}
+    if name not in makers:
+        raise one_of("likelihood for these data", name, makers)
+    return makers[name](shape, levels=levels) if name in discrete else makers[name](shape)

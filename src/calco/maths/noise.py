@@ -1,0 +1,60 @@
+"""Random numbers that do not depend on how a batch is shared out.
+
+Within a step of training, `normal` and `uniform` draw as if the whole batch were in one place and keep the rows of the
+share in hand. So one process, two processes and two accumulated halves see the same noise, and a step needs no
+generator state to be resumed: its noise is a function of (seed, step, turn). What torch draws by itself, dropout for
+one, is a function of the share as well.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+def mix(*key: int) -> int:
+    """A 63-bit digest of `key`, so that neighbouring keys give unrelated streams."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class _Share:
+    """Which share of which batch is in hand, and the generators that its noise comes from, one a device."""
+
+    def __init__(self, key: tuple[int, ...], index: int, count: int) -> None:
+        self.key, self.index, self.count = key, index, count
+        self.generators: dict[torch.device, torch.Generator] = {}
+
+    def draw(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        if like.device not in self.generators:
+            self.generators[like.device] = torch.Generator(like.device).manual_seed(mix(*self.key))
+        shape = (self.count * len(like), *like.shape[1:])
+        whole = draw(shape, dtype=like.dtype, device=like.device, generator=self.generators[like.device])
+        return whole if self.count == 1 else whole[self.index * len(like) : (self.index + 1) * len(like)]
+
+
+_current: _Share | None = None
+
+
+@contextmanager
+def share(*key: int, index: int = 0, count: int = 1) -> Iterator[None]:
+    """Within this context the batch in hand is the `index`-th of `count` equal shares, its noise a function of `key`."""
+    global _current
+    before, _current = _current, _Share(key, index, count)
+    torch.manual_seed(mix(*key, index))
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def normal(like: Tensor) -> Tensor:
+    """Standard normal numbers, one for each value of `like`; the first axis counts examples."""
+    return torch.randn_like(like) if _current is None else _current.draw(torch.randn, like)
+
+
+def uniform(like: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1), one for each value of `like`; the first axis counts examples."""
+    return torch.rand_like(like) if _current is None else _current.draw(torch.rand, like)

@@ -1,0 +1,128 @@
+"""The settings of training, shared by every family."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from calco.errors import RequestError, one_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a model is trained; each family has a default recipe.
+
+    Raises:
+        RequestError: a value is out of its range.
+    """
+
+    steps: int = 2000
+    """Steps of the optimiser."""
+    batch_size: int = 128
+    """Examples per step, over all processes and accumulated parts."""
+    lr: float = 1e-3
+    """Learning rate at its highest."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the learning rate falls to 0 at the last step."""
+    lr_warmup: int = 100
+    """Steps in which the learning rate rises from 0."""
+    optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
+    """Adam and AdamW differ in how they apply the weight decay."""
+    weight_decay: float = 0.0
+    """Pull of the weights towards 0."""
+    clip: float = 0.0
+    """Largest norm of a player's gradient; 0 does not clip."""
+    accumulate: int = 1
+    """Parts that a batch is worked off in, to save memory."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights that the run ends with; 0 keeps the last weights."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of the nets in training; auto takes bf16 where the hardware has it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+    compile: bool = False
+    """Compile the nets with torch.compile: slower to start, often faster after."""
+    seed: int = 0
+    """Same seed, same run."""
+    validation: float = 0.0
+    """Share of the data held out to measure on, where no data are given for that."""
+    evaluations: int = 20
+    """Times in a run that the held-out data are measured."""
+    patience: int = 0
+    """Stop after this many evaluations without improvement and keep the best weights; 0 does neither."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    log_every: int = 50
+    """Steps between lines of the log."""
+    trackers: tuple[str, ...] = ()
+    """Where else to log, by Accelerate's names: tensorboard, wandb, mlflow, ..."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Training)
+        for field in dataclasses.fields(self):
+            check_type(field.name, getattr(self, field.name), hints[field.name])
+        low = {"steps": 1, "batch_size": 1, "lr_warmup": 0, "accumulate": 1, "evaluations": 1, "patience": 0}
+        low |= {"lr": 0, "weight_decay": 0, "clip": 0, "ema": 0, "validation": 0, "checkpoint_every": 1, "log_every": 1}
+        for name, least in low.items():
+            if getattr(self, name) < least:
+                raise RequestError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
+        for name in ("ema", "validation"):
+            if getattr(self, name) >= 1:
+                raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
+        if self.batch_size % self.accumulate:
+            raise RequestError(f"batch_size {self.batch_size} cannot be worked off in {self.accumulate} equal parts (accumulate).")
+
+    def changed(self, changes: "Training | Mapping[str, Any] | None") -> "Training":
+        """These settings with some of them changed; a whole `Training` takes their place.
+
+        Raises:
+            RequestError: there is no such setting.
+        """
+        if isinstance(changes, Training):
+            return changes
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes or {}:
+            if name not in known:
+                raise one_of("training setting", name, known)
+        return dataclasses.replace(self, **dict(changes or {}))
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step, 0 <= step < steps."""
+        rise = min(1.0, (step + 1) / self.lr_warmup) if self.lr_warmup else 1.0
+        done = step / self.steps
+        fall = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+        return self.lr * rise * fall[self.schedule]
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON."""
+        return dataclasses.asdict(self)
+
+
+def check_type(name: str, value: object, hint: Any) -> None:
+    """Check a setting against its annotation: a Literal, a number, a yes or no, a text, a tuple of names, or None.
+
+    Raises:
+        RequestError: it does not fit.
+    """
+    if get_origin(hint) is UnionType:
+        if value is None and NoneType in get_args(hint):
+            return
+        hint = next(kind for kind in get_args(hint) if kind is not NoneType)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise one_of(name, value, get_args(hint))
+        return
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
+            raise RequestError(f"{name} is {value!r}: it must be a tuple of names.")
+        return
+    if hint is str:
+        if not isinstance(value, str):
+            raise RequestError(f"{name} is {value!r}: it must be a name.")
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = isinstance(value, bool) if hint is bool else number and (hint is float or isinstance(value, int))
+    if not good or (isinstance(value, float) and not math.isfinite(value)):
+        raise RequestError(f"{name} is {value!r}: it must be {'a yes or no' if hint is bool else f'a finite {hint.__name__}'}.")

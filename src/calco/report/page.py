@@ -1,0 +1,249 @@
+"""The page itself: sections that ask what a model can do, and the HTML around them."""
+
+import html
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from calco.contract import Batch
+from calco.data import Source, Subset, open_data
+from calco.estimator import Estimator
+from calco.evaluation import Figure, evaluate
+from calco.report.pictures import curves, grid, scatter
+from calco.runs import write_json, written_aside
+
+SHOWN = 10
+"""Examples in a row of reconstructions."""
+MAPPED = 1500
+"""Codes on the map at most."""
+
+
+def write_report(
+    estimators: Sequence[Estimator],
+    data: Any,
+    path: str | os.PathLike[str],
+    *,
+    figures: Sequence[list[Figure]] | None = None,
+    title: str = "",
+) -> list[list[Figure]]:
+    """Write the report of one run, or of several side by side, and give their figures.
+
+    Args:
+        estimators: fitted or loaded, all on data like `data`.
+        data: held-out data to measure on and to show.
+        path: of the HTML file.
+        figures: of each estimator, where they are measured already.
+        title: of the page.
+
+    Raises:
+        RequestError: the data do not fit the models.
+        RunError: the file cannot be written.
+    """
+    source = open_data(data, part="test")
+    measured = list(figures) if figures is not None else [evaluate(e, source) for e in estimators]
+    title = title or " and ".join(_name(e) for e in estimators)
+    sections = [
+        _section("Figures", _table(estimators, measured)),
+        *(
+            _section(heading, _columns(estimators, lambda e, draw=draw: draw(e, source)), note)
+            for heading, note, draw in SECTIONS
+        ),
+    ]
+    about = source.describe()
+    head = f"{len(source):,} held-out examples of {html.escape(about['about'])}"
+    page = _template().substitute(title=html.escape(title), about=head, body="\n".join(s for s in sections if s))
+    with written_aside(Path(path)) as aside:
+        aside.write_text(page, encoding="utf-8")
+    return measured
+
+
+def save_figures(path: Path, data: Source, figures: list[Figure]) -> None:
+    """Write report.json: the figures, and what they were measured on."""
+    write_json(path, {"data": data.describe(), "figures": [figure.to_json() for figure in figures]})
+
+
+def _template():
+    from string import Template
+
+    return Template(files("calco.report").joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def _name(estimator: Estimator) -> str:
+    return type(estimator).__name__
+
+
+def _section(heading: str, body: str, note: str = "") -> str:
+    if not body:
+        return ""
+    text = f'<p class="note">{note}</p>' if note else ""
+    return f"<section><h2>{heading}</h2>{text}{body}</section>"
+
+
+def _columns(estimators: Sequence[Estimator], draw: Callable[[Estimator], str]) -> str:
+    """One column a model; nothing where no model has anything to show."""
+    drawn = [(e, draw(e)) for e in estimators]
+    if not any(content for _, content in drawn):
+        return ""
+    blank = '<p class="note">not something this family does</p>'
+    cards = (f'<div class="card"><h3>{_name(e)}</h3>{content or blank}</div>' for e, content in drawn)
+    return f'<div class="columns">{"".join(cards)}</div>'
+
+
+def _picture(source: str, caption: str = "", pixels: bool = True) -> str:
+    text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    alt = html.escape(caption or "picture")
+    return f'<figure><img src="{source}" alt="{alt}"{" class=pixels" if pixels else ""}>{text}</figure>'
+
+
+# -- figures ------------------------------------------------------------------------------------------------------------
+
+
+def _table(estimators: Sequence[Estimator], measured: Sequence[list[Figure]]) -> str:
+    rows = "".join(_row(_name(e), f) for e, figures in zip(estimators, measured, strict=True) for f in figures)
+    if not rows:
+        return ""
+    head = "<tr><th>model<th>figure<th class=n>value<th class=n>baseline<th>how it was measured</tr>"
+    return f'<div class="scroll"><table>{head}{rows}</table></div>'
+
+
+def _row(model: str, figure: Figure) -> str:
+    error = f' <span class="note">± {number(figure.error)}</span>' if figure.error is not None else ""
+    base, won = "", ""
+    if figure.baseline is not None:
+        base = number(figure.baseline)
+        won = "won" if (figure.value < figure.baseline) == (figure.better == "lower") else "lost"
+    protocol = f"{figure.protocol}. Baseline: {figure.baseline_name}." if figure.baseline_name else f"{figure.protocol}."
+    return (
+        f"<tr><td>{model}<td>{figure.name}<br><span class=note>{figure.unit}, {figure.better} is better</span>"
+        f'<td class="n {won}">{number(figure.value)}{error}<td class=n>{base}<td class=note>{html.escape(protocol)}</tr>'
+    )
+
+
+def number(value: float | None) -> str:
+    """A number with as many digits as one reads."""
+    if value is None or not math.isfinite(value):
+        return "not known"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+# -- sections -----------------------------------------------------------------------------------------------------------
+
+
+def _trained(estimator: Estimator, source: Source) -> str:
+    record = estimator.run_.record if estimator.run_ else {}
+    settings, count = estimator.settings(), sum(p.numel() for p in estimator.model_.parameters())
+    data = record.get("data", {})
+    facts = {
+        "trained on": f"{data['n']:,} examples of {data['about']}" if data else "data in memory",
+        "one example": " x ".join(str(side) for side in estimator.schema_.shape) + f" ({estimator.schema_.kind})",
+        "parameters": f"{count:,}",
+        "training": f"{settings.steps:,} steps of {settings.batch_size}, {record.get('seconds', 0):,.0f} s",
+        "changed from default": ", ".join(f"{k}={v}" for k, v in _changed(estimator).items()) or "nothing",
+        "seed": str(settings.seed),
+        "made with": f"calco {record.get('calco', '')}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
+    }
+    return "<dl>" + "".join(f"<dt>{k}<dd>{html.escape(v)}" for k, v in facts.items()) + "</dl>"
+
+
+def _changed(estimator: Estimator) -> dict[str, Any]:
+    fresh = type(estimator)().get_params(deep=False)
+    return {k: v for k, v in estimator.get_params(deep=False).items() if k != "training" and v != fresh[k]}
+
+
+def _curves(estimator: Estimator, source: Source) -> str:
+    return _picture(curves(estimator.history_), pixels=False) if estimator.history_ else ""
+
+
+def _first(source: Source, count: int) -> Subset:
+    """Examples spread evenly over the source."""
+    return Subset(source, np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int))
+
+
+def _seen(estimator: Estimator, source: Source) -> torch.Tensor:
+    return torch.cat([batch.x.cpu() for batch in estimator.batches(source)])
+
+
+def _reconstructions(estimator: Estimator, source: Source) -> str:
+    if "reconstruct" not in estimator.capabilities_:
+        return ""
+    some = _first(source, SHOWN)
+    return _picture(grid(estimator.schema_, [_seen(estimator, some), estimator.reconstruct_tensor(some)]))
+
+
+def _samples(estimator: Estimator, source: Source) -> str:
+    pictures = []
+    for way in estimator.ways_:
+        x = estimator.sample_tensor(50, way=way)
+        rows = list(x.split(SHOWN)) if x.ndim == 4 else [x]
+        pictures.append(_picture(grid(estimator.schema_, rows), SAMPLED.get(way, way)))
+    return "".join(pictures)
+
+
+SAMPLED = {
+    "normal": "codes drawn from N(0, I)",
+    "prior": "codes drawn from the model's prior",
+    "fitted": "codes drawn from a Gaussian mixture fitted on the codes of the training data",
+}
+
+
+def _walk(estimator: Estimator, source: Source) -> str:
+    if not {"encode", "decode"} <= set(estimator.capabilities_):
+        return ""
+    model: Any = estimator.model_
+    rows = []
+    for pair in _pairs(estimator, source):
+        with torch.inference_mode():
+            z = model.encode(pair.x, pair.y)
+            mix = torch.linspace(0, 1, SHOWN - 2, device=z.device)[:, None]
+            y = None if pair.y is None else torch.where(mix[:, 0] < 0.5, pair.y[0], pair.y[1])
+            steps = model.decode(z[:1] * (1 - mix) + z[1:] * mix, y)
+        rows.append(torch.cat((pair.x[:1], steps, pair.x[1:])).cpu())
+    return _picture(grid(estimator.schema_, rows))
+
+
+def _pairs(estimator: Estimator, source: Source) -> Iterator[Batch]:
+    """Three pairs of examples, of different classes where there are classes."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(source))
+    y = source.take(rows).y if source.classes and len(rows) <= 20_000 else None
+    for i in range(min(3, len(rows) // 2)):
+        a, b = rows[2 * i], rows[2 * i + 1]
+        if y is not None and (y != y[2 * i]).any():
+            b = rows[np.flatnonzero(np.roll(y != y[2 * i], -2 * i))[0] + 2 * i - len(rows)]
+        yield next(iter(estimator.batches(Subset(source, np.array([a, b])))))
+
+
+def _map(estimator: Estimator, source: Source) -> str:
+    if "encode" not in estimator.capabilities_ or len(source) < 10:
+        return ""
+    some = _first(source, MAPPED)
+    codes = estimator.encode(some)
+    caption = "the two numbers of each code"
+    if codes.shape[1] > 2:
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30.0, (len(codes) - 1) / 3)
+        codes = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(codes)
+        caption = f"t-SNE of {len(codes):,} codes (perplexity {perplexity:g}, seed 0): neighbours mean something, distances do not"
+    labels = some.take(np.arange(len(some))).y
+    return _picture(scatter(codes[:, :2], labels, source.classes), caption, pixels=False) if codes.shape[1] == 2 else ""
+
+
+SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
+    ("What was trained", "", _trained),
+    ("Originals and what the model keeps of them", "Above, examples it has not seen; below, decoded from their codes.", _reconstructions),
+    ("Samples", "New examples, none picked by hand.", _samples),
+    (
+        "A walk between two examples",
+        "The first and last of each row are data; between them, codes on the straight line from one to the other, decoded.",
+        _walk,
+    ),
+    ("A map of the codes", "", _map),
+    ("Training", "Means since the line before; held out is measured on data that no step sees.", _curves),
+]

@@ -1,0 +1,122 @@
+"""Pictures for a page: grids of examples, curves and maps, each as a data URI."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from calco.data import Schema
+
+INK = "#7a8290"
+"""A grey that reads on light and on dark."""
+
+COLOURS = ("#3b6fd4", "#d4573b", "#2f9e6b", "#a05bd0", "#c99a1e", "#3aa6b9", "#d1498b", "#7d8a2e", "#8c6d5a", "#6b7280")
+
+
+def uri(content: bytes, kind: str) -> str:
+    """Bytes as a data URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def grid(schema: Schema, rows: Sequence[Tensor]) -> str:
+    """Examples in rows, each row a tensor (n, *shape) as the model sees it; images as tiles, vectors as strips of colour."""
+    if len(schema.shape) == 3:
+        strips = [_tiles(row) for row in rows]
+    else:
+        low, high = (float(t) for t in np.quantile(np.concatenate([r.numpy().ravel() for r in rows]), (0.01, 0.99)))
+        strips = [_heat(row, low, high) for row in rows]
+    return _png(np.concatenate(strips, 0))
+
+
+def _tiles(images: Tensor) -> np.ndarray:
+    n, channels, height, width = images.shape
+    pixels = (images.clamp(0, 1) * 255).round().byte().numpy()
+    if channels not in (3, 4):
+        pixels = pixels[:, :1].repeat(3, 1)
+    pixels = pixels[:, :3]
+    gap = max(1, min(height, width) // 16)
+    padded = np.full((n, 3, height + gap, width + gap), 128, np.uint8)
+    padded[:, :, :height, :width] = pixels
+    return padded.transpose(2, 0, 3, 1).reshape(height + gap, n * (width + gap), 3)
+
+
+def _heat(vectors: Tensor, low: float, high: float) -> np.ndarray:
+    scaled = (vectors.numpy() - low) / max(high - low, 1e-9)
+    cells = (np.asarray(colormaps["viridis"](scaled.clip(0, 1)))[..., :3] * 255).astype(np.uint8)
+    return np.concatenate([cells, np.full((1, cells.shape[1], 3), 128, np.uint8)], 0)
+
+
+def _png(pixels: np.ndarray) -> str:
+    buffer, scale = io.BytesIO(), max(1, 900 // pixels.shape[1])
+    Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1)).save(buffer, "PNG", optimize=True)
+    return uri(buffer.getvalue(), "png")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure((width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.subplots()
+    axes.patch.set_alpha(0)
+    axes.tick_params(colors=INK, labelsize=9)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+    return figure, axes
+
+
+def _legend(axes: Any, **options: Any) -> None:
+    legend = axes.legend(frameon=False, fontsize=9, **options)
+    for text in legend.get_texts():
+        text.set_color(INK)
+
+
+def curves(history: list[dict[str, Any]]) -> str:
+    """The terms of the log over steps, an axis each where their sizes differ: loss and held-out figure."""
+    figure, axes = _figure(6.4, 3.2)
+    skip = {"step", "seconds", "lr"}
+    names = list(dict.fromkeys(key for line in history for key in line if key not in skip))
+    for i, name in enumerate(names):
+        points = [(line["step"], line[name]) for line in history if line.get(name) is not None]
+        if points:
+            style = {"marker": "o", "markersize": 3} if name == "held_out" else {}
+            axes.plot(*zip(*points, strict=True), color=COLOURS[i % len(COLOURS)], label=name.replace("_", " "), lw=1.6, **style)
+    values = [line[n] for line in history for n in names if line.get(n) is not None]
+    if values and min(values) > 0:
+        axes.set_yscale("log")
+    elif values:
+        # The first steps are often far off: they are cut, not to flatten what follows.
+        late = [line[n] for line in history[len(history) // 10 :] for n in names if line.get(n) is not None]
+        margin = 0.05 * (max(late) - min(late) + 1e-9)
+        axes.set_ylim(min(late) - margin, max(late) + margin)
+    axes.set_xlabel("step", color=INK, fontsize=9)
+    if names:
+        _legend(axes)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return uri(buffer.getvalue(), "svg+xml")
+
+
+def scatter(points: np.ndarray, labels: np.ndarray | None, classes: tuple[str, ...]) -> str:
+    """A map of points (n, 2), coloured by label where there are labels."""
+    figure, axes = _figure(6.0, 5.2)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if labels is None or not classes:
+        axes.scatter(*points.T, s=7, color=COLOURS[0], alpha=0.6, linewidths=0)
+    else:
+        palette = colormaps["turbo"](np.linspace(0.05, 0.95, len(classes))) if len(classes) > len(COLOURS) else COLOURS
+        for i, name in enumerate(classes):
+            axes.scatter(*points[labels == i].T, s=9, color=palette[i], alpha=0.75, linewidths=0, label=name)
+        if len(classes) <= 20:
+            _legend(axes, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140)
+    return uri(buffer.getvalue(), "png")
