@@ -7,7 +7,6 @@ fitting and run folders to each verb a model can answer, is here.
 import itertools
 import os
 import platform
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -60,6 +59,9 @@ class Estimator(TransformerMixin, BaseEstimator):
     """What it builds; its methods say what the family can do."""
     recipe: ClassVar[Training] = Training()
     """How it trains by default."""
+
+    demo: ClassVar[dict[str, Any] | None] = None
+    """Hyper-parameters for the demonstration on the digits; None to be left out of it."""
 
     training: Training | Mapping[str, Any] | None
     model_: Model
@@ -140,20 +142,19 @@ class Estimator(TransformerMixin, BaseEstimator):
         """
         self.check_params()
         source = self._open(x, y, reset=True)
+        held = None if validation is None else self._open(validation)
         settings = self.settings()
         schema = infer_schema(source)
         run = None
         main = int(os.environ.get("RANK", "0")) == 0
         if out is not None:
-            record = self._record(source, schema, settings)
+            record = self._record(source, held, schema, settings)
             run = Run.create(out, record) if main else Run.created(out)
-        return self._learn(source, schema, settings, run, validation, report)
+        return self._learn(source, schema, settings, run, held, report)
 
     def _learn(
-        self, source: Source, schema: Schema, settings: Training, run: Run | None, validation: Any, report: Report | None
+        self, source: Source, schema: Schema, settings: Training, run: Run | None, held: Source | None, report: Report | None
     ) -> Self:
-        started = time.time()
-        held: Source | None = None if validation is None else self._open(validation)
         if held is None and settings.validation:
             source, held = split(source, settings.validation, settings.seed)
         with torch.random.fork_rng():
@@ -173,7 +174,7 @@ class Estimator(TransformerMixin, BaseEstimator):
         self.history_ = run.history() if run else lines
         if run is not None and int(os.environ.get("RANK", "0")) == 0:
             status = "finished" if finished else "interrupted"
-            seconds = round(run.record.get("seconds", 0.0) + time.time() - started, 1)
+            seconds = self.history_[-1]["seconds"] if self.history_ else 0.0
             run.save_model(model.state_dict(), status=status, seconds=seconds)
         if run is not None and not finished:
             raise Interrupted(f"Stopped by a signal; the run is saved. Go on with: calco resume {run.path}")
@@ -190,7 +191,7 @@ class Estimator(TransformerMixin, BaseEstimator):
                 y = None if raw.y is None else torch.from_numpy(raw.y).to(device)
                 yield Batch(schema.encode(raw.x).to(device), y)
 
-    def _record(self, source: Source, schema: Schema, settings: Training) -> dict[str, Any]:
+    def _record(self, source: Source, held: Source | None, schema: Schema, settings: Training) -> dict[str, Any]:
         params = {k: v for k, v in self.get_params(deep=False).items() if k != "training"}
         return {
             "calco": calco.__version__,
@@ -200,6 +201,7 @@ class Estimator(TransformerMixin, BaseEstimator):
             "training": settings.to_json(),
             "schema": schema.to_json(),
             "data": source.describe(),
+            "held_out": held and held.describe(),
             "machine": {
                 "torch": torch.__version__,
                 "python": platform.python_version(),
@@ -233,12 +235,13 @@ class Estimator(TransformerMixin, BaseEstimator):
             estimator.model_, estimator.history_ = model.eval(), run.history()
         return estimator
 
-    def resume(self, x: Any = None, y: Any = None, *, report: Report | None = None) -> Self:
+    def resume(self, x: Any = None, y: Any = None, *, validation: Any = None, report: Report | None = None) -> Self:
         """Go on with a run that was stopped; its end is the same, bit for bit, as if it had not been.
 
         Args:
             x: the data, where the run was fitted on data in memory; otherwise they are opened again from where they were.
             y: their labels.
+            validation: the held-out data, where those were in memory.
             report: called with each line of the log.
 
         Raises:
@@ -247,13 +250,18 @@ class Estimator(TransformerMixin, BaseEstimator):
         run = self.run_
         if run is None:
             raise RequestError("There is no run to resume: fit with out=FOLDER, or load one.")
-        record = run.field("data", dict)
+        source = self._reopen(run.field("data", dict), x, y)
+        held = self._reopen(run.record["held_out"], validation, None) if run.record.get("held_out") else None
+        return self._learn(source, self.schema_, self.settings(), run, held, report)
+
+    def _reopen(self, record: dict[str, Any], x: Any, y: Any) -> Source:
+        """Data that a run used, from where they were or as given again."""
         if x is None and record.get("open") is None:
-            raise RequestError("This run was fitted on data in memory: give the same data to resume it.")
+            raise RequestError(f"This run used data in memory ({record.get('about')}): give the same data to resume it.")
         source = self._open(x, y) if x is not None else open_data(**record["open"])
         if source.describe().get("fingerprint") != record.get("fingerprint"):
-            raise RequestError(f"These are not the data that {run.path} was trained on (their fingerprints differ).")
-        return self._learn(source, self.schema_, self.settings(), run, None, report)
+            raise RequestError(f"These are not the data of the run ({record.get('about')}): their fingerprints differ.")
+        return source
 
     # -- data -------------------------------------------------------------------------------------------------------
 
@@ -400,6 +408,20 @@ class Estimator(TransformerMixin, BaseEstimator):
     def score(self, x: Any, y: Any = None) -> float:
         """Mean log density in nats: higher is better."""
         return float(self.log_prob(x, y).mean())
+
+    def set_samples(self, samples: int | None) -> None:
+        """Change how many samples an estimated density takes, where it is one; None changes nothing.
+
+        Raises:
+            RequestError: the number is not positive, or the density is not estimated.
+        """
+        if samples is None:
+            return
+        if not hasattr(self._model(), "samples"):
+            raise RequestError(f"The family {self.family!r} does not estimate a density by samples: leave the number out.")
+        if samples < 1:
+            raise RequestError(f"Cannot estimate with {samples} samples: take at least 1.")
+        self.model_.samples = samples  # type: ignore[assignment]
 
     def _model(self) -> Model:
         self._fitted()

@@ -6,7 +6,7 @@ units (Ng 2011), or codes that hold still when the input moves (Rifai et al. 201
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +140,8 @@ class Autoencoder(Estimator):
     family = "autoencoder"
     model_class = AutoencoderModel
     recipe = Training(steps=3000, lr=1e-3, ema=0.995, weight_decay=1e-4, clip=1.0)
+
+    demo: ClassVar = {"latent": 8, "training": {"steps": 1500}}
 
     def __init__(
         self,

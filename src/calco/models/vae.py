@@ -12,7 +12,7 @@ or, with k importance samples, the tighter bound of Burda, Grosse and Salakhutdi
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -310,6 +310,8 @@ class VAE(Estimator):
     family = "vae"
     model_class = VAEModel
     recipe = Training(steps=3000, lr=1e-3, ema=0.995, clip=100.0)
+
+    demo: ClassVar = {"latent": 8, "prior": "flow", "training": {"steps": 1500}}
 
     def __init__(
         self,

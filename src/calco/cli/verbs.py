@@ -1,0 +1,255 @@
+"""The verbs. Everything heavy is imported inside them."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from calco.cli.options import DataOptions
+
+RunFolder = Annotated[Path, Parameter(help="A run folder.")]
+Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or a folder of images.")]
+Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
+DEFAULT = DataOptions()
+
+
+def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("calco-demo")) -> None:
+    """Train every family that has a demonstration on the embedded digits, side by side, to a report."""
+    from calco.cli.display import Display
+    from calco.models import families, load
+    from calco.report import write_report
+    from calco.runs import Run
+
+    started = time.monotonic()
+    shown = {name: cls for name, cls in families().items() if cls.demo is not None}
+    for name, cls in shown.items():
+        folder = out / name
+        exists = (folder / "run.json").exists()
+        if exists and Run(folder).record.get("status") == "finished":
+            continue
+        estimator = cls.from_run(Run(folder), weights=False) if exists else cls(**cls.demo or {})
+        with Display(estimator.settings().steps, f"{name} on digits") as display:
+            if exists:
+                estimator.resume(report=display.report)
+            else:
+                estimator.fit("digits", out=folder, report=display.report)
+    display = Display(0, "")
+    display.done("Measuring and drawing ...")
+    estimators = [load(out / name) for name in shown]
+    measured = write_report(estimators, "digits:test", out / "report.html", title="calco on handwritten digits")
+    for name, figures in zip(shown, measured, strict=True):
+        _print_figures(name, figures)
+    display.done(f"Done in {time.monotonic() - started:.0f} s. Open {(out / 'report.html').resolve()}")
+
+
+def resume(run: RunFolder) -> None:
+    """Go on with a run that was stopped; it ends as if it had not been."""
+    from calco.cli.display import Display
+    from calco.models import family
+    from calco.runs import Run
+
+    folder = Run(run)
+    estimator = family(folder.field("family", str)).from_run(folder, weights=False)
+    with Display(estimator.settings().steps, f"{estimator.family}, resumed") as display:
+        if folder.record.get("status") != "finished":
+            estimator.resume(report=display.report)
+    display.done(f"Done: {run}. See it with: calco report {run}")
+
+
+def sample(
+    run: RunFolder,
+    *,
+    number: Annotated[int, Parameter(name=["--number", "-n"], help="How many examples.")] = 64,
+    out: Annotated[Path, Parameter(help="A png (a grid), npy, csv or parquet file, or a folder for one png each.")],
+    label: Annotated[str | None, Parameter(help="The class to sample, for a conditional model.")] = None,
+    way: Annotated[str | None, Parameter(help="How to draw codes; the family's default if not given.")] = None,
+    seed: Annotated[int, Parameter(help="Same seed, same samples.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Make new examples."""
+    from calco.cli.outputs import check_output, write_examples
+    from calco.models import load
+
+    estimator = load(run, device)
+    estimator.require("sample")
+    check_output(out, images=len(estimator.schema_.shape) == 3)
+    raw = estimator.sample(number, way=way, label=label, seed=seed)
+    write_examples(out, raw, estimator.schema_)
+    print(f"{number} samples ({way or estimator.ways_[0]}) in {out}")
+
+
+def encode(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="An npy, csv or parquet file.")],
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Write the features of each example."""
+    from calco.cli.outputs import check_output, write_array
+    from calco.models import load
+
+    check_output(out, images=False)
+    estimator = load(run, device)
+    estimator.require("encode")
+    codes = estimator.encode(options.open(data, "test"))
+    write_array(out, codes, [f"z{i}" for i in range(codes.shape[1])])
+    print(f"{len(codes)} codes of width {codes.shape[1]} in {out}")
+
+
+def reconstruct(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="A png (a grid), npy, csv or parquet file, or a folder for one png each.")],
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Write what the model keeps of each example."""
+    from calco.cli.outputs import check_output, write_examples
+    from calco.models import load
+
+    estimator = load(run, device)
+    estimator.require("reconstruct")
+    check_output(out, images=len(estimator.schema_.shape) == 3)
+    source = options.open(data, "test")
+    write_examples(out, estimator.reconstruct(source), estimator.schema_)
+    print(f"{len(source)} reconstructions in {out}")
+
+
+def score(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="A csv, parquet or npy file.")],
+    samples: Annotated[int | None, Parameter(help="Samples of the estimate, where it is one.")] = None,
+    seed: Annotated[int, Parameter(help="Of the estimate.")] = 0,
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Write the log density of each example in nats, and the standard error of each estimate."""
+    import numpy as np
+
+    from calco.cli.outputs import check_output, write_array
+    from calco.models import load
+
+    check_output(out, images=False)
+    estimator = load(run, device)
+    estimator.require("log_prob")
+    estimator.set_samples(samples)
+    values, errors = estimator.log_prob(options.open(data, "test"), with_error=True, seed=seed)
+    write_array(out, np.stack((values, errors), 1), ["log_prob", "standard_error"])
+    spread = values.std() / len(values) ** 0.5
+    print(f"{values.mean():.4f} ± {spread:.4f} nats on average over {len(values)} examples ({estimator.density_}); each in {out}")
+
+
+def evaluate(
+    run: RunFolder,
+    data: Annotated[str | None, Parameter(help="What to measure on; the test part of a named set.")] = None,
+    *,
+    samples: Annotated[int | None, Parameter(help="Samples of a likelihood's estimate, where it is one.")] = None,
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Measure everything the model can answer, into report.json."""
+    from calco.evaluation import evaluate as measure
+    from calco.models import load
+    from calco.report.page import save_figures
+
+    estimator = load(run, device)
+    estimator.set_samples(samples)
+    source = options.open(data or _held_out(run), "test")
+    figures = measure(estimator, source)
+    save_figures(run / "report.json", source, figures)
+    _print_figures(estimator.family, figures)
+    print(f"Written to {run / 'report.json'}")
+
+
+def report(
+    runs: Annotated[list[Path], Parameter(help="One run folder, or several to show side by side.", negative="")],
+    *,
+    data: Annotated[str | None, Parameter(help="What to show and measure on; the test part of a named set.")] = None,
+    out: Annotated[Path | None, Parameter(help="The page to write; report.html in the first run if not given.")] = None,
+    options: DataOptions = DEFAULT,
+) -> None:
+    """Write one self-contained page on a run: figures, samples, reconstructions, a map of the codes, curves."""
+    from calco.models import load
+    from calco.report import write_report
+    from calco.report.page import save_figures
+
+    estimators = [load(run) for run in runs]
+    source = options.open(data or _held_out(runs[0]), "test")
+    page = out or runs[0] / "report.html"
+    measured = write_report(estimators, source, page)
+    for run, figures in zip(runs, measured, strict=True):
+        save_figures(run / "report.json", source, figures)
+    print(f"Written to {page.resolve()}")
+
+
+def data() -> None:
+    """List the named data sets, and whether they are at hand."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.data.named import SETS
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "parts", "at hand", "what it is", "licence"):
+        table.add_column(heading)
+    for named in SETS.values():
+        here = all(named.find(file) for files in named.files.values() for file in files)
+        table.add_row(named.name, ", ".join(named.parts), "yes" if here else "no", named.about, named.licence)
+    Console().print(table)
+
+
+def families() -> None:
+    """List the families, and what each can do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.models import families as found
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("family", "what it is", "what it can do"):
+        table.add_column(heading)
+    for name, cls in found().items():
+        table.add_row(name, (cls.__doc__ or "").partition("\n")[0], ", ".join(cls().capabilities_))
+    Console().print(table)
+
+
+def _held_out(run: Path) -> str:
+    """The test part of the named set that a run was trained on.
+
+    Raises:
+        RequestError: it was trained on something else.
+    """
+    from calco.data.named import SETS
+    from calco.errors import RequestError
+    from calco.runs import Run
+
+    again = (Run(run).record.get("data", {}).get("open") or {}).get("data", "")
+    stem = again.partition(":")[0]
+    if stem not in SETS:
+        raise RequestError("Say what data to measure on: the run was not trained on a named set with a test part.")
+    return f"{stem}:{SETS[stem].parts[-1]}"
+
+
+def _print_figures(title: str, figures: list) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.report.page import number
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("figure", "value", "± s.e.", "baseline", "unit"):
+        table.add_column(heading)
+    for f in figures:
+        table.add_row(f.name, number(f.value), number(f.error), number(f.baseline), f"{f.unit}, {f.better} is better")
+    Console().print(table)
+    for protocol in dict.fromkeys(f.protocol for f in figures):
+        Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
+
+
+VERBS = (demo, resume, sample, encode, reconstruct, score, evaluate, report, data, families)
