@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Handed to the command of test, demo and bench: make test ARGS='-k vae'
+ARGS ?=
 
 .PHONY: help setup lint format test demo bench clean
 .DEFAULT_GOAL := help
@@ -11,8 +13,10 @@ help:  ## this list
 setup: $(READY)  ## create .venv with everything pinned in constraints.txt
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "setting up .venv, a minute or two"
+	@$(PYTHON) -m venv .venv
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 lint: $(READY)  ## style, types and layers
@@ -26,13 +30,13 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format .
 
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(ARGS)
 
 demo: $(READY)  ## the main job on real data, to a report
-	$(BIN)/calco demo
+	$(BIN)/calco demo $(ARGS)
 
 bench: $(READY)  ## the table of benchmarks from the recorded results
-	$(BIN)/python -m benchmarks.table
+	$(BIN)/python -m benchmarks.table $(ARGS)
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .pytest_cache .ruff_cache calco-demo

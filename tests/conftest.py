@@ -4,7 +4,9 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,11 +18,13 @@ def alone(tmp_path_factory, monkeypatch):
     """No test sees another's cache or random numbers."""
     monkeypatch.setenv("CALCO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  scikit-learn draws from it where no random_state is given
 
 
 @pytest.fixture
 def float64():
     """New tensors are float64."""
+    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield
-    torch.set_default_dtype(torch.float32)
+    torch.set_default_dtype(before)

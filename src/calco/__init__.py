@@ -13,7 +13,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Training": "calco.recipe",
+    "Training": "calco.training",
     "Batch": "calco.contract",
     "Turn": "calco.contract",
     "Model": "calco.contract",

@@ -25,9 +25,8 @@ from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, infer_schema, open_data, schema_from_json, split
 from calco.errors import RequestError, one_of
 from calco.maths import noise
-from calco.recipe import Training, check_type
+from calco.training import Interrupted, Report, Training, check_type, train
 from calco.runs import Run
-from calco.training import Interrupted, Report, train
 
 CHUNK = 500
 """Examples worked on at once after training."""

@@ -13,7 +13,7 @@ from calco.cli.display import Display
 from calco.cli.options import DataOptions
 from calco.estimator import Estimator
 from calco.models import families
-from calco.recipe import Training
+from calco.training import Training
 
 DATA = "What to learn from: a named set (see `calco data`), a file, or a folder of images."
 

@@ -18,7 +18,7 @@ from calco.estimator import Estimator, at_least
 from calco.maths import noise
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
-from calco.recipe import Training
+from calco.training import Training
 
 
 class AutoencoderModel(Model):

@@ -28,7 +28,7 @@ from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.nets.flow import RealNVP
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
-from calco.recipe import Training
+from calco.training import Training
 
 # The posterior's log variance is kept within these, so that neither a spike nor a flat code overflows.
 LOG_VAR = (-14.0, 6.0)

@@ -1,0 +1,58 @@
+"""What the settings mean on this machine: device, precision, processes, optimisers."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from calco.errors import RequestError
+from calco.training.recipe import Training
+
+
+def make_accelerator(training: Training, folder: str) -> Accelerator:
+    """An Accelerator for these settings, whose trackers write into `folder`.
+
+    Raises:
+        RequestError: this machine or this installation cannot meet them.
+    """
+    for name in ("cuda", "mps"):
+        if training.device == name and not getattr(torch, name).is_available():
+            raise RequestError(f"device {name!r} was asked for, but this machine has none: use device 'auto' or 'cpu'.")
+    # Accelerate keeps one state per process; a second training may want another device or precision. The process group
+    # of a distributed run stays.
+    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    kind = precision(training)
+    try:
+        return Accelerator(
+            cpu=training.device == "cpu",
+            mixed_precision="no" if kind == "fp32" else kind,
+            log_with=list(training.trackers) or None,
+            project_dir=folder,
+        )
+    except ValueError as error:
+        raise RequestError(f"These settings cannot be met here: {error}") from error
+
+
+def precision(training: Training) -> str:
+    """The precision that 'auto' stands for on this machine: bf16 where the hardware multiplies in it."""
+    if training.precision != "auto":
+        return training.precision
+    if training.device != "cpu" and torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if training.device != "cpu" and torch.backends.mps.is_available():
+        return "fp32"
+    capable = torch.cpu.get_capabilities()
+    return "bf16" if any(capable.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
+
+
+def make_optimizer(nets: list[nn.Module], training: Training) -> torch.optim.Optimizer:
+    """One player's optimiser."""
+    params = [p for net in nets for p in net.parameters() if p.requires_grad]
+    lr, decay = training.lr, training.weight_decay
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(params, lr, momentum=0.9, weight_decay=decay)
+    if training.optimizer == "rmsprop":
+        return torch.optim.RMSprop(params, lr, weight_decay=decay)
+    kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
+    return kind(params, lr, weight_decay=decay, fused=params[0].device.type != "mps")

@@ -1,0 +1,179 @@
+"""A model with its optimisers and averaged weights: one step, and the state that an exact resume needs."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from calco.contract import Batch, Model
+from calco.errors import RequestError
+from calco.maths import noise
+from calco.training.hardware import make_optimizer
+from calco.training.recipe import Training
+
+
+class Learner:
+    """What a step changes. It knows `Model.turns` and nothing else about any family."""
+
+    def __init__(self, model: Model, training: Training, accelerator: Accelerator) -> None:
+        self.training, self.accelerator = training, accelerator
+        self.model = model.to(accelerator.device)
+        self.images = any(p.ndim == 4 for p in model.parameters())
+        if self.images:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.plain = dict(model.named_children())
+        self.optimizers = {name: make_optimizer(nets, training) for name, nets in model.players().items()}
+        self.averaged = AveragedModel(model, multi_avg_fn=self._average) if training.ema else None
+
+    def _average(self, averaged: Any, current: Any, count: Any) -> None:
+        # A young average would remember the initial weights: its decay starts low and rises to `ema`.
+        steps = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(self.training.ema, (1 + steps) / (10 + steps)))
+
+    # -- one step ---------------------------------------------------------------------------------------------------
+
+    def step(self, step: int, batches: list[Batch]) -> dict[str, Tensor]:
+        """All turns of a step on this process's parts of the batch; gives their losses and terms."""
+        self._set_lr(self.training.lr_at(step))
+        self.model.at_step(step, self.training.steps)
+        turns = [self.model.turns(batch) for batch in batches]
+        terms: dict[str, Tensor] = {}
+        for index in itertools.count():
+            player = self._turn((self.training.seed, step, index), turns, terms)
+            if player is None:
+                break
+            self._move(player)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        return terms
+
+    def _turn(self, key: tuple[int, ...], turns: list[Iterator[Any]], terms: dict[str, Tensor]) -> str | None:
+        """Add up the gradients of every part's next turn; whose turn it was, None when there are no more."""
+        parts, player = len(turns), None
+        first, count = self.accelerator.process_index * parts, self.accelerator.num_processes * parts
+        for part, generator in enumerate(turns):
+            with noise.share(*key, index=first + part, count=count):
+                turn = next(generator, None)
+                if turn is None:
+                    return None
+                with self._quiet(part + 1 < parts):
+                    self.accelerator.backward(turn.loss / parts if parts > 1 else turn.loss)
+            player = turn.player
+            name = "loss" if len(self.optimizers) == 1 else f"loss_{player}"
+            for key_, value in {name: turn.loss, **turn.terms}.items():
+                terms[key_] = terms.get(key_, 0.0) + value.detach() / parts
+        return player
+
+    def _quiet(self, wait: bool) -> contextlib.AbstractContextManager[Any]:
+        """Processes need not exchange gradients before the last part."""
+        stack = contextlib.ExitStack()
+        if wait and self.accelerator.num_processes > 1:
+            for child in self.model.children():
+                stack.enter_context(self.accelerator.no_sync(child))
+        return stack
+
+    def _move(self, player: str) -> None:
+        optimizer = self.optimizers[player]
+        if self.training.clip:
+            params = [p for group in optimizer.param_groups for p in group["params"]]
+            self.accelerator.clip_grad_norm_(params, self.training.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _set_lr(self, lr: float) -> None:
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+
+    # -- the nets, wrapped and plain --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def wrapped(self) -> Iterator[None]:
+        """Within this context each child is prepared by Accelerate: distributed, in mixed precision, compiled."""
+        if self.training.compile:
+            for child in self.plain.values():
+                child.compile()
+        self.optimizers = {k: self.accelerator.prepare(v) for k, v in self.optimizers.items()}
+        try:
+            self._place({name: self.accelerator.prepare(child) for name, child in self.plain.items()})
+            yield
+        finally:
+            self._place(self.plain)
+            for child in self.plain.values():  # Accelerate puts a forward of its own on the module
+                child.__dict__.pop("_original_forward", None)
+                child.__dict__.pop("forward", None)
+                child._compiled_call_impl = None
+
+    def _place(self, children: dict[str, nn.Module]) -> None:
+        for name, child in children.items():
+            setattr(self.model, name, child)
+
+    @contextlib.contextmanager
+    def plain_model(self) -> Iterator[Model]:
+        """The model with its own children in place, for reading its state."""
+        placed = dict(self.model.named_children())
+        self._place(self.plain)
+        try:
+            yield self.model
+        finally:
+            self._place(placed)
+
+    @property
+    def judged(self) -> Model:
+        """The model whose weights a run would end with now."""
+        return self.model if self.averaged is None else self.averaged.module  # type: ignore[return-value]
+
+    def final_weights(self) -> dict[str, Tensor]:
+        """The averaged weights if there are such, else the present ones."""
+        if self.averaged is not None:
+            return self.averaged.module.state_dict()
+        with self.plain_model() as model:
+            return model.state_dict()
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, averaged weights and the optimisers' moments, by name."""
+        with self.plain_model() as model:
+            found = {f"model.{k}": v for k, v in model.state_dict().items()}
+            names = {id(p): k for k, p in model.named_parameters()}
+        if self.averaged is not None:
+            found |= {f"ema.{k}": v for k, v in self.averaged.state_dict().items()}
+        for player, optimizer in self.optimizers.items():
+            for param, state in optimizer.state.items():
+                found |= {f"optimizer.{player}.{names[id(param)]}.{k}": v for k, v in state.items()}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to what `tensors` gave; to be called before `wrapped`.
+
+        Raises:
+            RequestError: the state does not fit this model or these settings.
+        """
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
+        try:
+            for key, tensor in tensors.items():
+                kind, name = key.split(".", 1)
+                parts[kind][name] = tensor
+            self.model.load_state_dict(parts["model"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(parts["ema"])
+            for player, optimizer in self.optimizers.items():
+                self._restore_optimizer(optimizer, player, parts["optimizer"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise RequestError(f"The checkpoint does not fit this run; it is damaged or was edited: {error}") from error
+
+    def _restore_optimizer(self, optimizer: torch.optim.Optimizer, player: str, saved: dict[str, Tensor]) -> None:
+        names = {id(p): k for k, p in self.model.named_parameters()}
+        for param in (p for group in optimizer.param_groups for p in group["params"]):
+            prefix = f"{player}.{names[id(param)]}."
+            state = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+            # Moments lie in memory as their parameter does; a count of steps is a scalar.
+            fitted = {k: torch.empty_like(param).copy_(v) if v.ndim or param.ndim == 0 else v for k, v in state.items()}
+            if fitted:
+                optimizer.state[param] = fitted

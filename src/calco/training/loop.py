@@ -1,0 +1,282 @@
+"""The one training loop.
+
+A step is a function of the weights, the optimisers' state and (seed, step): the order of the data is drawn from (seed,
+epoch), the noise from (seed, step, turn). So a checkpoint holds no generator state, and a run that was killed and resumed
+ends with the same bits as one that was not.
+"""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.contract import Batch, Model
+from calco.data import Raw, Schema, Source, batches
+from calco.errors import RequestError, RunError
+from calco.maths import noise
+from calco.runs import Run
+from calco.training.hardware import make_accelerator
+from calco.training.learner import Learner
+from calco.training.order import Order
+from calco.training.recipe import Training
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Diverged(RunError):
+    """The loss is no longer finite."""
+
+
+class Interrupted(RunError):
+    """A signal stopped the run; what it had learned is saved."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come: what an exact resume needs beside the tensors."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    waited: int = 0
+    scaler: dict[str, Any] | None = None
+
+
+class Feed:
+    """A step's examples as this process's parts, on its device; from a slow source the next step's are fetched ahead."""
+
+    def __init__(self, source: Source, schema: Schema, training: Training, learner: Learner) -> None:
+        self.source, self.schema, self.learner = source, schema, learner
+        self.order = Order(len(source), training.batch_size, training.seed)
+        self.parts, self.steps = training.accumulate, training.steps
+        self.rank, world = learner.accelerator.process_index, learner.accelerator.num_processes
+        if training.batch_size % (world * self.parts):
+            shares = f"{world} processes and {self.parts} accumulated parts"
+            raise RequestError(f"batch_size {training.batch_size} does not divide evenly over {shares}.")
+        self.size = training.batch_size // (world * self.parts)
+        self.pool = ThreadPoolExecutor(1) if source.slow else None
+        self.next: tuple[int, Future[list[Raw]]] | None = None
+
+    def _take(self, step: int) -> list[Raw]:
+        rows = self.order.rows(step)
+        first = self.rank * self.parts
+        return [self.source.take(rows[(first + i) * self.size : (first + i + 1) * self.size]) for i in range(self.parts)]
+
+    def __call__(self, step: int) -> list[Batch]:
+        """The batches of a step."""
+        if self.pool is None:
+            return [self._batch(raw) for raw in self._take(step)]
+        raws = self.next[1].result() if self.next is not None and self.next[0] == step else self._take(step)
+        if step + 1 < self.steps:
+            self.next = step + 1, self.pool.submit(self._take, step + 1)
+        return [self._batch(raw) for raw in raws]
+
+    def _batch(self, raw: Raw) -> Batch:
+        device = self.learner.accelerator.device
+        x = self.schema.encode(raw.x).to(device, non_blocking=True)
+        if self.learner.images and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return Batch(x, None if raw.y is None else torch.from_numpy(raw.y).to(device))
+
+
+class Loop:
+    """One run from its first step, or from a checkpoint, to its last."""
+
+    def __init__(
+        self,
+        model: Model,
+        source: Source,
+        schema: Schema,
+        training: Training,
+        held: Source | None,
+        run: Run | None,
+        report: Report | None,
+    ) -> None:
+        self.training, self.schema, self.held, self.run, self.report = training, schema, held, run, report
+        self.accelerator = make_accelerator(training, str(run.path) if run else ".")
+        self.learner = Learner(model, training, self.accelerator)
+        self.feed = Feed(source, schema, training, self.learner)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.measure_every = max(1, training.steps // training.evaluations)
+
+    @property
+    def patient(self) -> bool:
+        """Whether there is any use in going on."""
+        return not 0 < self.training.patience <= self.progress.waited
+
+    def go(self) -> bool:
+        """Train to the end; False when a signal stopped the run before it."""
+        progress, last = self.progress, time.perf_counter()
+        self.learner.model.train()
+        with self.learner.wrapped(), interruptible() as halted:
+            while progress.step < self.training.steps and self.patient:
+                for key, value in self.learner.step(progress.step, self.feed(progress.step)).items():
+                    self.sums[key] = self.sums.get(key, 0.0) + value
+                progress.step, self.count = progress.step + 1, self.count + 1
+                if self._pausing(halted.is_set()):
+                    now = time.perf_counter()
+                    progress.seconds, last = progress.seconds + now - last, now
+                    self._pause(halted.is_set())
+                if halted.is_set():
+                    return progress.step == self.training.steps
+        return True
+
+    def _due(self, every: int) -> bool:
+        return self.progress.step % every == 0 or self.progress.step == self.training.steps
+
+    def _pausing(self, halted: bool) -> bool:
+        every = (self.training.log_every, self.training.checkpoint_every, self.measure_every)
+        return halted or any(self._due(n) for n in every)
+
+    def _pause(self, halted: bool) -> None:
+        """Between steps: check that all is well, then log, measure and save what is due."""
+        means = {k: float(v) / self.count for k, v in self.sums.items()}
+        self._check(means)
+        line = {"step": self.progress.step, "seconds": round(self.progress.seconds, 3)}
+        if self._due(self.training.log_every):
+            self.sums, self.count = {}, 0
+            self._tell({**line, "lr": self.training.lr_at(self.progress.step - 1), **means})
+        if self.held is not None and self._due(self.measure_every):
+            self._tell({**line, "held_out": self._judge(self.held)})
+        if halted or self._due(self.training.checkpoint_every) or not self.patient:
+            self.save()
+
+    def _check(self, means: dict[str, float]) -> None:
+        bad = [k for k, v in means.items() if not math.isfinite(v)]
+        if bad:
+            kept = f" The checkpoint in {self.run.path} is from before that." if self.run else ""
+            raise Diverged(
+                f"Training stopped near step {self.progress.step}: {', '.join(bad)} is no longer finite.{kept}"
+                " Try a lower lr, clip (1 to 10) or precision fp32, or look for extreme values in the data."
+            )
+
+    def _judge(self, held: Source) -> float:
+        """Measure, and remember the best weights where patience will want them."""
+        figure, progress = self._measure(held), self.progress
+        if progress.best is None or figure < progress.best:
+            progress.best, progress.waited = figure, 0
+            if self.training.patience:
+                self.best = {k: v.detach().clone() for k, v in self.learner.final_weights().items()}
+        else:
+            progress.waited += 1
+        return figure
+
+    def _measure(self, held: Source) -> float:
+        """The held-out figure, a mean over examples, with the weights that the run would end with."""
+        model, total, device = self.learner.judged, 0.0, self.accelerator.device
+        model.eval()
+        with torch.no_grad():
+            for i, (x, y) in enumerate(batches(held, self.schema, self.training.batch_size)):
+                with noise.share(self.training.seed, -1, i):
+                    batch = Batch(x.to(device), None if y is None else y.to(device))
+                    total += float(model.held_out(batch)) * len(x)
+        model.train()
+        return total / len(held)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        if self.run is not None:
+            self.run.log(line)
+        if self.training.trackers:
+            self.accelerator.log({k: v for k, v in line.items() if k != "step"}, step=line["step"])
+        if self.report is not None:
+            self.report(line)
+
+    def save(self) -> None:
+        """Replace the checkpoint by the present state."""
+        if self.run is None or not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        self.progress.scaler = scaler.state_dict() if scaler is not None else None
+        self.run.save_state(self.learner.tensors() | {f"best.{k}": v for k, v in self.best.items()}, vars(self.progress))
+
+    def load(self) -> None:
+        """Go back to the run's checkpoint, where there is one, and forget what was logged after it."""
+        saved = self.run.load_state() if self.run is not None else None
+        if saved is not None:
+            tensors, meta = saved
+            self.best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+            self.learner.restore({k: v for k, v in tensors.items() if not k.startswith("best.")})
+            try:
+                self.progress = Progress(**meta)
+                if self.progress.scaler is not None and self.accelerator.scaler is not None:
+                    self.accelerator.scaler.load_state_dict(self.progress.scaler)
+            except (TypeError, KeyError) as error:
+                raise RequestError(f"The checkpoint does not fit this calco; it is damaged or was edited: {error}") from error
+        if self.run is not None and self.accelerator.is_main_process:
+            self.run.rewind(self.progress.step)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Within this context Ctrl-C and SIGTERM set an event, heeded between steps; a second Ctrl-C raises at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def note(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(
+    model: Model,
+    source: Source,
+    schema: Schema,
+    training: Training,
+    *,
+    held: Source | None = None,
+    run: Run | None = None,
+    report: Report | None = None,
+) -> bool:
+    """Train `model` in place, from the run's checkpoint where it has one; False when a signal stopped it early.
+
+    Args:
+        model: any model of the contract; afterwards it holds the averaged or best weights where the settings ask for
+            them.
+        source: the data to train on.
+        schema: how they become tensors.
+        training: the settings.
+        held: data to measure on while training; without them `training.patience` must be 0.
+        run: where to log and to keep checkpoints.
+        report: called with each line of the log.
+
+    Raises:
+        RequestError: settings or checkpoint do not fit the machine or the data.
+        RunError: the loss stopped being finite, or the disk is full.
+    """
+    if training.patience and held is None:
+        raise RequestError("patience needs held-out data: give validation data, or set validation to a share such as 0.1.")
+    with torch.random.fork_rng():
+        loop = Loop(model, source, schema, training, held, run, report)
+        loop.load()
+        if training.trackers:
+            loop.accelerator.init_trackers("calco", {k: str(v) for k, v in training.to_json().items()})
+        finished = loop.go()
+        if training.trackers:
+            loop.accelerator.end_training()
+        model.load_state_dict(loop.best or loop.learner.final_weights())
+    model.eval()
+    return finished
