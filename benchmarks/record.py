@@ -16,7 +16,9 @@ RESULTS = Path(__file__).parent / "results"
 def commit() -> str:
     """The commit measured, marked when the code under src differs from it."""
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "src"], capture_output=True, text=True, check=False).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "src"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     return head + ("+changes" if changed else "")
 
 

@@ -61,21 +61,27 @@ class LogProb(NamedTuple):
 class Encodes(Protocol):
     """Gives features: x of shape (n, ...) to codes of shape (n, width)."""
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Features of each example."""
+        ...
 
 
 @runtime_checkable
 class Decodes(Protocol):
     """Turns codes of shape (n, width) into examples."""
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Examples, or their means, of codes."""
+        ...
 
 
 @runtime_checkable
 class Reconstructs(Protocol):
     """Gives back what the model keeps of each example."""
 
-    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Each example, as the model knows it."""
+        ...
 
 
 @runtime_checkable
@@ -83,9 +89,13 @@ class Samples(Protocol):
     """Makes new examples. `ways` names the ways it can, the default one first."""
 
     @property
-    def ways(self) -> tuple[str, ...]: ...
+    def ways(self) -> tuple[str, ...]:
+        """Names of the ways, the default one first."""
+        ...
 
-    def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor: ...
+    def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
+        """`n` examples of shape (n, ...)."""
+        ...
 
 
 @runtime_checkable
@@ -93,23 +103,31 @@ class HasLogProb(Protocol):
     """Has a density. `density` says what its numbers are: exact, an estimate or a bound, with how many samples."""
 
     @property
-    def density(self) -> str: ...
+    def density(self) -> str:
+        """What the numbers of `log_prob` are."""
+        ...
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None) -> LogProb: ...
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> LogProb:
+        """Nats per example."""
+        ...
 
 
 @runtime_checkable
 class Predicts(Protocol):
     """Gives each example a class or a value."""
 
-    def predict(self, x: Tensor) -> Tensor: ...
+    def predict(self, x: Tensor) -> Tensor:
+        """(n, ...) to (n,)."""
+        ...
 
 
 @runtime_checkable
 class Segments(Protocol):
     """Gives each pixel a class."""
 
-    def segment(self, x: Tensor) -> Tensor: ...
+    def segment(self, x: Tensor) -> Tensor:
+        """(n, channels, ...) to (n, ...)."""
+        ...
 
 
 CAPABILITIES: dict[str, type] = {

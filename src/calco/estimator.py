@@ -7,9 +7,9 @@ fitting and run folders to each verb a model can answer, is here.
 import itertools
 import os
 import platform
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
@@ -25,8 +25,8 @@ from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, infer_schema, open_data, schema_from_json, split
 from calco.errors import RequestError, one_of
 from calco.maths import noise
-from calco.training import Interrupted, Report, Training, check_type, train
 from calco.runs import Run
+from calco.training import Interrupted, Report, Training, check_type, train
 
 CHUNK = 500
 """Examples worked on at once after training."""
@@ -110,6 +110,11 @@ class Estimator(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # codes are float32 whatever the data were
+        return tags
+
     def _fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first, or calco.load a run.")
@@ -175,7 +180,10 @@ class Estimator(TransformerMixin, BaseEstimator):
             status = "finished" if finished else "interrupted"
             seconds = self.history_[-1]["seconds"] if self.history_ else 0.0
             run.save_model(model.state_dict(), status=status, seconds=seconds)
-        if run is not None and not finished:
+        if not finished:
+            if run is None:
+                warnings.warn("Training was stopped by a signal: the model is as it was then.", stacklevel=3)
+                return self
             raise Interrupted(f"Stopped by a signal; the run is saved. Go on with: calco resume {run.path}")
         return self
 
@@ -219,7 +227,7 @@ class Estimator(TransformerMixin, BaseEstimator):
         """
         try:
             settings = Training(**{**run.field("training", dict), "trackers": tuple(run.record["training"]["trackers"])})
-            estimator = cls(**run.field("parameters", dict), training=settings)
+            estimator = cls(**{**run.field("parameters", dict), "training": settings})
             estimator.check_params()
         except (TypeError, KeyError) as error:
             raise RequestError(f"{run.path / 'run.json'} does not fit this calco: {error}.") from error
@@ -266,8 +274,9 @@ class Estimator(TransformerMixin, BaseEstimator):
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks."""
-        if getattr(x, "ndim", None) == 2 and not isinstance(x, (Tensor, Source)) or isinstance(x, list):
-            checked = validate_data(self, x, reset=reset, dtype="numeric", ensure_min_samples=1)
+        if (getattr(x, "ndim", 0) in (1, 2) and not isinstance(x, Tensor)) or isinstance(x, list):
+            data: Any = x
+            checked: Any = validate_data(self, data, reset=reset, dtype="numeric", ensure_min_samples=1)
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
 

@@ -220,7 +220,9 @@ class Run:
         """
         path = self.path / "model.safetensors"
         if not path.is_file():
-            raise RequestError(f"{self.path} has no weights yet: the run did not finish. Go on with `calco resume {self.path}`.")
+            raise RequestError(
+                f"{self.path} has no weights yet: the run did not finish. Go on with `calco resume {self.path}`."
+            )
         if checksum(path) != self.record.get("weights"):
             raise RequestError(f"{path} is not the file this run wrote: its checksum differs from the one in run.json.")
         return read_tensors(path)[0]

@@ -40,7 +40,8 @@ def test_discrete_probabilities_sum_to_one(likelihood, levels):
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "levels"), [(Bernoulli(SHAPE), 2), (Categorical(SHAPE, levels=4), 4), (DiscretisedLogistic(SHAPE, levels=5), 5)]
+    ("likelihood", "levels"),
+    [(Bernoulli(SHAPE), 2), (Categorical(SHAPE, levels=4), 4), (DiscretisedLogistic(SHAPE, levels=5), 5)],
 )
 def test_draws_follow_the_probabilities(likelihood, levels):
     params = params_for(likelihood, 1)

@@ -36,4 +36,5 @@ def test_moments():
     assert abs(normal.mean()) < 0.02
     assert abs(normal.std() - 1) < 0.02
     assert abs(uniform.mean() - 0.5) < 0.01
-    assert 0 <= uniform.min() and uniform.max() < 1
+    assert uniform.min() >= 0
+    assert uniform.max() < 1

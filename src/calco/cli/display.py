@@ -49,7 +49,9 @@ class Display:
         self.bar.update(self.task, completed=step, rate=rate, terms=terms)
         if not self.console.is_terminal and (now - self.spoke > QUIET_FOR or step == self.steps):
             self.spoke = now
-            self.console.print(f"{self.title}: step {step:,} of {self.steps:,}  {rate}  {terms}", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"{self.title}: step {step:,} of {self.steps:,}  {rate}  {terms}", highlight=False, soft_wrap=True
+            )
 
     def done(self, message: str) -> None:
         """Say how it ended."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import App, Parameter
 
 from calco.cli.display import Display
-from calco.cli.options import DataOptions
+from calco.cli.options import DEFAULT, DataOptions
 from calco.estimator import Estimator
 from calco.models import families
 from calco.training import Training
@@ -42,8 +42,9 @@ def training_flags(recipe: Training) -> list[inspect.Parameter]:
 
 def flag(name: str, hint: Any, default: Any, text: str, group: str) -> inspect.Parameter:
     """A keyword-only parameter that the command line shows in `group`."""
-    negative = {"negative": ""} if hint is not bool or default is False else {}
-    annotation = Annotated[hint, Parameter(help=text, group=group, **negative)]
+    # Only a switch that is on by default needs a flag that turns it off.
+    settings = Parameter(help=text, group=group) if default is True else Parameter(help=text, group=group, negative="")
+    annotation = Annotated[hint, settings]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -69,9 +70,10 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
     """The command that fits this family."""
     model, training = constructor_flags(cls), training_flags(cls.recipe)
 
-    def run(data: str, options: DataOptions, out: Path, held_out: str | None, **flags: Any) -> None:
-        settings = Training(**{p.name: flags[p.name] for p in training})
-        estimator = cls(**{p.name: flags[p.name] for p in model}, training=settings)
+    def run(data: str, *, out: Path, options: DataOptions = DEFAULT, held_out: str | None = None, **flags: Any) -> None:
+        given = {p.name: flags.get(p.name, p.default) for p in (*model, *training)}
+        settings = Training(**{p.name: given[p.name] for p in training})
+        estimator = cls(**{**{p.name: given[p.name] for p in model}, "training": settings})
         source = options.open(data, "train")
         held = None if held_out is None else options.open(held_out, "test")
         with Display(settings.steps, f"{cls.family} on {data}") as display:
@@ -81,7 +83,7 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
     kind = inspect.Parameter
     shared = [
         kind("data", kind.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, Parameter(help=DATA)]),
-        kind("options", kind.KEYWORD_ONLY, default=DataOptions(), annotation=DataOptions),
+        kind("options", kind.KEYWORD_ONLY, default=DEFAULT, annotation=DataOptions),
         kind("out", kind.KEYWORD_ONLY, annotation=Annotated[Path, Parameter(help="The run folder to make.", negative="")]),
         kind(
             "held_out",

@@ -12,7 +12,9 @@ from cyclopts import Parameter
 class DataOptions:
     """How to read the data."""
 
-    labels: Annotated[Path | None, Parameter(help="A file of labels: npy, idx, one-column CSV, or text with one a line.")] = None
+    labels: Annotated[Path | None, Parameter(help="A file of labels: npy, idx, one-column CSV, or text with one a line.")] = (
+        None
+    )
     size: Annotated[tuple[int, int] | None, Parameter(help="Height and width to fit the images of a folder to.")] = None
     mode: Annotated[Literal["L", "RGB"] | None, Parameter(help="Convert the images of a folder to grey (L) or colour.")] = None
     skip_corrupt: Annotated[bool, Parameter(help="Leave out images that cannot be read.", negative="")] = False
@@ -22,3 +24,6 @@ class DataOptions:
         from calco.data import open_data
 
         return open_data(data, part=part, **vars(self))
+
+
+DEFAULT = DataOptions()

@@ -6,12 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from calco.cli.options import DataOptions
+from calco.cli.options import DEFAULT, DataOptions
 
 RunFolder = Annotated[Path, Parameter(help="A run folder.")]
 Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or a folder of images.")]
 Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
-DEFAULT = DataOptions()
 
 
 def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("calco-demo")) -> None:
@@ -142,7 +141,9 @@ def score(
     values, errors = estimator.log_prob(options.open(data, "test"), with_error=True, seed=seed)
     write_array(out, np.stack((values, errors), 1), ["log_prob", "standard_error"])
     spread = values.std() / len(values) ** 0.5
-    print(f"{values.mean():.4f} ± {spread:.4f} nats on average over {len(values)} examples ({estimator.density_}); each in {out}")
+    print(
+        f"{values.mean():.4f} ± {spread:.4f} nats on average over {len(values)} examples ({estimator.density_}); each in {out}"
+    )
 
 
 def evaluate(

@@ -74,7 +74,7 @@ def open_data(
 def _open_array(x: np.ndarray, y: Any) -> ArraySource:
     if x.ndim == 4 and x.shape[-1] > 4:
         raise RequestError(
-            f"An array of shape {x.shape} has {x.shape[-1]} channels: images are (n, height, width, channels) with 1 to 4 channels,"
+            f"An array of shape {x.shape} has {x.shape[-1]} channels: images are (n, height, width, 1 to 4 channels),"
             " or a tensor (n, channels, height, width). Move the axis with np.moveaxis(x, 1, -1) if it comes second."
         )
     return ArraySource(x, y, about="the array")

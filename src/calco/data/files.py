@@ -121,7 +121,7 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     return ArraySource(frame.to_numpy(), y, names=names, dtypes=tuple(str(d) for d in frame.dtypes), open=open, about=about)
 
 
-def file_source(path: Path, y: Any, open: dict[str, Any]) -> ArraySource:
+def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> ArraySource:
     """The examples in one file, by its suffix.
 
     Raises:

@@ -70,7 +70,9 @@ class Folder:
     names: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
 
-    def __init__(self, files: list[Path], y: Any, size: tuple[int, int] | None, mode: str | None, described: dict[str, Any]) -> None:
+    def __init__(
+        self, files: list[Path], y: Any, size: tuple[int, int] | None, mode: str | None, described: dict[str, Any]
+    ) -> None:
         self.files, self.size, self.mode, self.described = files, size, mode, described
         self.y, self.classes = encode_labels(y, len(files))
         self.pool = ThreadPoolExecutor(WORKERS)
@@ -112,7 +114,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def open_folder(
-    folder: Path, y: Any, size: tuple[int, int] | None, mode: str | None, skip_corrupt: bool, open: dict[str, Any]
+    folder: Path, y: Any, size: tuple[int, int] | None, mode: str | None, skip_corrupt: bool, open: dict[str, Any] | None
 ) -> ArraySource | Folder:
     """A folder of images; class subfolders give the labels unless `y` does.
 
@@ -127,7 +129,9 @@ def open_folder(
         y = [path.relative_to(folder).parts[0] for path in files]
     first = decode(files[0], size, mode)
     if first.nbytes * len(files) > IN_MEMORY:
-        return Folder(files, y, size, mode, {"about": f"folder {folder.name}", "n": len(files), "fingerprint": key, "open": open})
+        return Folder(
+            files, y, size, mode, {"about": f"folder {folder.name}", "n": len(files), "fingerprint": key, "open": open}
+        )
     return ArraySource(_cached(key, files, size, mode), y, open=open, about=f"folder {folder.name}")
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,9 @@ class NamedSet:
             )
         content = read_bytes(path)
         if hashlib.sha256(content).hexdigest() != self.checksums[file]:
-            raise RequestError(f"{path} is not the {file} of {self.name}: the checksum of its contents differs. Get it again from {self.home}.")
+            raise RequestError(
+                f"{path} is not the {file} of {self.name}: the checksum of its contents differs. Get it again from {self.home}."
+            )
         return content
 
 
@@ -97,7 +100,7 @@ def _read_digits(named: NamedSet, part: str) -> ArraySource:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    digits = load_digits()
+    digits: Any = load_digits()
     rows = train_test_split(np.arange(len(digits.target)), test_size=360, random_state=0, stratify=digits.target)
     chosen = np.sort(rows[part == "test"])
     images = digits.images[chosen].astype(np.uint8)
@@ -106,7 +109,8 @@ def _read_digits(named: NamedSet, part: str) -> ArraySource:
 
 def _idx_files(train: str = "train", test: str = "t10k") -> dict[str, tuple[str, ...]]:
     return {
-        part: (f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz") for part, stem in (("train", train), ("test", test))
+        part: (f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz")
+        for part, stem in (("train", train), ("test", test))
     }
 
 

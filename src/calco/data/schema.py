@@ -65,7 +65,9 @@ class ImageSchema:
         if raw.ndim == 3:
             raw = raw[..., None]
         if raw.ndim != 4 or raw.shape[1:] != (self.height, self.width, self.channels):
-            raise RequestError(f"These images are {_size(raw)}; the model knows {self.height} x {self.width} x {self.channels}.")
+            raise RequestError(
+                f"These images are {_size(raw)}; the model knows {self.height} x {self.width} x {self.channels}."
+            )
         _check_finite(raw)
         x = torch.from_numpy(np.ascontiguousarray(raw)).to(torch.float32)
         x = x.permute(0, 3, 1, 2).contiguous()
@@ -146,8 +148,7 @@ class VectorSchema:
             import pandas as pd
 
             columns = {
-                name: (raw[:, i].round() if whole[i] else raw[:, i]).astype(self.dtypes[i])
-                for i, name in enumerate(self.names)
+                name: (raw[:, i].round() if whole[i] else raw[:, i]).astype(self.dtypes[i]) for i, name in enumerate(self.names)
             }
             return pd.DataFrame(columns)
         return (raw.round() if all(whole) else raw).astype(self.dtypes[0])
@@ -187,7 +188,10 @@ def infer_schema(source: Source) -> Schema:
         return _fit_vectors(source, first)
     if first.ndim in (3, 4):
         return _fit_images(source, first)
-    raise RequestError(f"Cannot tell what one example is from an array of {first.ndim} axes: give (n, features), (n, height, width) or (n, height, width, channels).")
+    raise RequestError(
+        f"Cannot tell what one example is from an array of {first.ndim} axes:"
+        " give (n, features), (n, height, width) or (n, height, width, channels)."
+    )
 
 
 def _fit_images(source: Source, first: np.ndarray) -> ImageSchema:
@@ -200,7 +204,7 @@ def _fit_images(source: Source, first: np.ndarray) -> ImageSchema:
         levels = 2
     elif first.dtype == np.uint8:
         low, high, levels = 0.0, 255.0, 256
-    elif kind == "f" and 0 <= low and high <= 1:
+    elif kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     if high <= low:
         raise RequestError(f"Every pixel is {low:g}: there is nothing to learn.")
@@ -269,9 +273,12 @@ def schema_from_json(content: dict[str, Any]) -> Schema:
     if kind not in kinds:
         raise one_of("kind of schema", kind, kinds)
     try:
-        schema = kinds[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        schema = kinds[kind](**arguments)
         checks = [np.dtype(d) for d in ([schema.dtype] if isinstance(schema, ImageSchema) else schema.dtypes)]
-        good = bool(checks) and all(isinstance(side, int) and side > 0 for side in schema.shape) and math.isfinite(schema.log_det)
+        good = (
+            bool(checks) and all(isinstance(side, int) and side > 0 for side in schema.shape) and math.isfinite(schema.log_det)
+        )
     except (TypeError, ValueError, AttributeError) as error:
         raise RequestError(f"The schema in run.json is damaged or was edited: {error}.") from error
     if not good:

@@ -51,7 +51,12 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]
     """
     source = open_data(data, part="test")
     fitted_on = training_data(estimator) if train is None else open_data(train)
-    return [figure for verb, metric in metrics().items() if verb in estimator.capabilities_ for figure in metric(estimator, source, fitted_on)]
+    return [
+        figure
+        for verb, metric in metrics().items()
+        if verb in estimator.capabilities_
+        for figure in metric(estimator, source, fitted_on)
+    ]
 
 
 def training_data(estimator: Estimator) -> Source:

@@ -29,7 +29,9 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
     if estimator.schema_.levels:
         bits = -1 / (size * math.log(2))
         figures.append(
-            Figure("bits per value", float(values.mean()) * bits, "bits", protocol, "lower", spread * -bits, constant * bits, name)
+            Figure(
+                "bits per value", float(values.mean()) * bits, "bits", protocol, "lower", spread * -bits, constant * bits, name
+            )
         )
     return figures
 

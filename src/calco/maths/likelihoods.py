@@ -81,6 +81,7 @@ class Gaussian(Likelihood):
 
     @property
     def width(self) -> int:
+        """Parameters per value."""
         return 2 if self.scale is None else 1
 
     def _log_var(self, parts: tuple[Tensor, ...]) -> Tensor:
@@ -110,6 +111,7 @@ class DiscretisedLogistic(Likelihood):
 
     @property
     def width(self) -> int:
+        """Parameters per value."""
         return 3 * self.components
 
     def _parts(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,6 +155,7 @@ class Categorical(Likelihood):
 
     @property
     def width(self) -> int:
+        """Parameters per value."""
         return self.levels
 
     def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:

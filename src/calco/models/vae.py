@@ -34,7 +34,19 @@ from calco.training import Training
 LOG_VAR = (-14.0, 6.0)
 
 
-class NormalPrior(nn.Module):
+class Prior(nn.Module):
+    """A density over codes. `components` is the encoder's output for pseudo-inputs, where a prior has such."""
+
+    def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
+        """log p(z): (n, latent) to (n,)."""
+        raise NotImplementedError
+
+    def sample(self, u: Tensor, components: Tensor | None) -> Tensor:
+        """Standard normal u to z."""
+        raise NotImplementedError
+
+
+class NormalPrior(Prior):
     """N(0, I)."""
 
     def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
@@ -46,7 +58,7 @@ class NormalPrior(nn.Module):
         return u
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(Prior):
     """A RealNVP flow over N(0, I)."""
 
     def __init__(self, latent: int, layers: int = 8, hidden: int = 256) -> None:
@@ -63,7 +75,7 @@ class FlowPrior(nn.Module):
         return self.flow.inverse(u)
 
 
-class VampPrior(nn.Module):
+class VampPrior(Prior):
     """The mixture of the posteriors of learned pseudo-inputs (Tomczak and Welling 2018); `components` are those."""
 
     def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
@@ -138,7 +150,7 @@ class VAEModel(Model):
         self,
         encoder: nn.Module,
         decoder: nn.Module,
-        prior: nn.Module,
+        prior: Prior,
         likelihood: Likelihood,
         latent: int,
         *,
@@ -281,6 +293,7 @@ class VAEModel(Model):
             codes.append(mean + torch.exp(0.5 * log_var) * noise.normal(mean))
         self.codes.fit(torch.cat(codes))
 
+
 class VAE(Estimator):
     """Variational autoencoder.
 
@@ -391,7 +404,7 @@ class VAE(Estimator):
             samples=self.samples,
         )
 
-    def _prior(self) -> nn.Module:
+    def _prior(self) -> Prior:
         if self.prior == "flow":
             return FlowPrior(self.latent, self.flow_layers, self.flow_width)
         return NormalPrior() if self.prior == "normal" else VampPrior()

@@ -1,5 +1,6 @@
 """Multilayer perceptrons."""
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class MLP(nn.Sequential):
         shape = (out,) if isinstance(out, int) else out
         widths = [features, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in itertools.pairwise(widths):
             layers += [nn.Linear(a, b), activation(act)]
             if dropout:
                 layers.append(nn.Dropout(dropout))

@@ -230,14 +230,20 @@ def _map(estimator: Estimator, source: Source) -> str:
 
         perplexity = min(30.0, (len(codes) - 1) / 3)
         codes = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(codes)
-        caption = f"t-SNE of {len(codes):,} codes (perplexity {perplexity:g}, seed 0): neighbours mean something, distances do not"
+        caption = (
+            f"t-SNE of {len(codes):,} codes (perplexity {perplexity:g}, seed 0): neighbours mean something, distances do not"
+        )
     labels = some.take(np.arange(len(some))).y
     return _picture(scatter(codes[:, :2], labels, source.classes), caption, pixels=False) if codes.shape[1] == 2 else ""
 
 
 SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
     ("What was trained", "", _trained),
-    ("Originals and what the model keeps of them", "Above, examples it has not seen; below, decoded from their codes.", _reconstructions),
+    (
+        "Originals and what the model keeps of them",
+        "Above, examples it has not seen; below, decoded from their codes.",
+        _reconstructions,
+    ),
     ("Samples", "New examples, none picked by hand.", _samples),
     (
         "A walk between two examples",

@@ -85,7 +85,9 @@ def curves(history: list[dict[str, Any]]) -> str:
         points = [(line["step"], line[name]) for line in history if line.get(name) is not None]
         if points:
             style = {"marker": "o", "markersize": 3} if name == "held_out" else {}
-            axes.plot(*zip(*points, strict=True), color=COLOURS[i % len(COLOURS)], label=name.replace("_", " "), lw=1.6, **style)
+            axes.plot(
+                *zip(*points, strict=True), color=COLOURS[i % len(COLOURS)], label=name.replace("_", " "), lw=1.6, **style
+            )
     values = [line[n] for line in history for n in names if line.get(n) is not None]
     if values and min(values) > 0:
         axes.set_yscale("log")

@@ -1,7 +1,7 @@
 """What the settings mean on this machine: device, precision, processes, optimisers."""
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import nn
 
@@ -29,6 +29,8 @@ def make_accelerator(training: Training, folder: str) -> Accelerator:
             mixed_precision="no" if kind == "fp32" else kind,
             log_with=list(training.trackers) or None,
             project_dir=folder,
+            # Buffers are each process's own, as a function of the same steps: nothing is gained by sending them around.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
     except ValueError as error:
         raise RequestError(f"These settings cannot be met here: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from calco.contract import Batch, Model
@@ -33,7 +34,7 @@ class Learner:
     def _average(self, averaged: Any, current: Any, count: Any) -> None:
         # A young average would remember the initial weights: its decay starts low and rises to `ema`.
         steps = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(self.training.ema, (1 + steps) / (10 + steps)))
+        torch._foreach_lerp_(averaged, current, 1 - min(self.training.ema, (1 + steps) / (10 + steps)))  # pyright: ignore[reportPrivateImportUsage]
 
     # -- one step ---------------------------------------------------------------------------------------------------
 
@@ -74,7 +75,8 @@ class Learner:
         stack = contextlib.ExitStack()
         if wait and self.accelerator.num_processes > 1:
             for child in self.model.children():
-                stack.enter_context(self.accelerator.no_sync(child))
+                if isinstance(child, DistributedDataParallel):
+                    stack.enter_context(child.no_sync())
         return stack
 
     def _move(self, player: str) -> None:
@@ -100,7 +102,8 @@ class Learner:
                 child.compile()
         self.optimizers = {k: self.accelerator.prepare(v) for k, v in self.optimizers.items()}
         try:
-            self._place({name: self.accelerator.prepare(child) for name, child in self.plain.items()})
+            learning = {k: v for k, v in self.plain.items() if any(p.requires_grad for p in v.parameters())}
+            self._place({name: self.accelerator.prepare(child) for name, child in learning.items()})
             yield
         finally:
             self._place(self.plain)

@@ -72,7 +72,9 @@ class Training:
             if getattr(self, name) >= 1:
                 raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
         if self.batch_size % self.accumulate:
-            raise RequestError(f"batch_size {self.batch_size} cannot be worked off in {self.accumulate} equal parts (accumulate).")
+            raise RequestError(
+                f"batch_size {self.batch_size} cannot be worked off in {self.accumulate} equal parts (accumulate)."
+            )
 
     def changed(self, changes: "Training | Mapping[str, Any] | None") -> "Training":
         """These settings with some of them changed; a whole `Training` takes their place.

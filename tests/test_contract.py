@@ -1,0 +1,252 @@
+"""Promises that every family keeps, whatever it is. A new family is found and tested without an edit here."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import calco
+from calco.contract import Batch
+from calco.data import infer_schema, open_data
+from calco.errors import RequestError
+from calco.models import families, load
+from calco.training import Training
+
+FAMILIES = families()
+SHORT = {"steps": 6, "batch_size": 16, "ema": 0.9, "log_every": 2, "lr_warmup": 0}
+
+
+def images(n=40, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 6, 5, 3), dtype=np.uint8)
+
+
+def vectors(n=40, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 4)) * [1, 2, 3, 4] + 5
+
+
+KINDS = {"images": images, "vectors": vectors}
+
+
+@pytest.fixture(params=[(name, kind) for name in FAMILIES for kind in KINDS], ids="-".join, scope="module")
+def case(request, tmp_path_factory):
+    """A fitted estimator with a run folder, and its data."""
+    name, kind = request.param
+    x = KINDS[kind]()
+    folder = tmp_path_factory.mktemp(f"{name}-{kind}") / "run"
+    return FAMILIES[name](training=SHORT).fit(x, out=folder), x, folder
+
+
+def model_for(name, x):
+    estimator = FAMILIES[name]()
+    schema = infer_schema(open_data(x))
+    return estimator.build(schema), Batch(schema.encode(x))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_parameter_has_one_owner(name):
+    model, _ = model_for(name, images())
+    owned = [id(p) for nets in model.players().values() for net in nets for p in net.parameters()]
+    assert len(set(owned)) == len(owned)
+    assert set(owned) == {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_turn_moves_its_own_player_only(name):
+    model, batch = model_for(name, images())
+    owners = {player: {id(p) for net in nets for p in net.parameters()} for player, nets in model.players().items()}
+    model.at_step(5, 10)
+    played = set()
+    for turn in model.turns(batch):
+        model.zero_grad()
+        assert turn.loss.ndim == 0
+        turn.loss.backward()
+        moved = {id(p) for p in model.parameters() if p.grad is not None}
+        assert moved
+        assert moved <= owners[turn.player]
+        played.add(turn.player)
+    assert played == set(owners)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_losses_reach_parameters_only_through_child_modules(name):
+    """A loop that wraps each child sees every use of it."""
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *args):
+            return self.inner(*args)
+
+    model, batch = model_for(name, images())
+    for child_name, child in list(model.named_children()):
+        setattr(model, child_name, Wrapped(child))
+    model.at_step(5, 10)
+    for turn in model.turns(batch):
+        turn.loss.backward()
+    assert torch.isfinite(model.held_out(batch))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_measuring_held_out_data_moves_no_state(name):
+    model, batch = model_for(name, images())
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with torch.no_grad():
+        model.eval().held_out(batch)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_data_come_back_as_they_went_in(case):
+    estimator, x, _ = case
+    for verb in {"reconstruct", "sample"} & set(estimator.capabilities_):
+        raw = estimator.reconstruct(x) if verb == "reconstruct" else estimator.sample(len(x))
+        assert raw.shape == x.shape
+        assert raw.dtype == x.dtype
+
+
+def test_verbs_do_not_depend_on_the_batch(case):
+    estimator, x, _ = case
+    if "encode" in estimator.capabilities_:
+        whole, part = estimator.encode(x), estimator.encode(x[7:9])
+        assert whole.dtype == np.float32
+        assert np.allclose(whole[7:9], part, atol=1e-5)
+
+
+def test_a_run_folder_gives_the_same_estimator(case):
+    estimator, _, folder = case
+    again = load(folder)
+    assert again.get_params(deep=False).keys() == estimator.get_params(deep=False).keys()
+    for key, value in estimator.model_.state_dict().items():
+        assert torch.equal(value, again.model_.state_dict()[key]), key
+    for way in estimator.ways_:
+        assert np.array_equal(estimator.sample(5, way=way, seed=3), again.sample(5, way=way, seed=3))
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["family"] == estimator.family
+    assert {p.name for p in folder.iterdir()} == {"run.json", "model.safetensors", "checkpoint", "log.jsonl"}
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(case):
+    estimator, x, _ = case
+    one, two = clone(estimator).fit(x), clone(estimator).set_params(training=SHORT | {"seed": 1}).fit(x)
+    state = estimator.model_.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in one.model_.state_dict().items())
+    assert not all(torch.equal(v, state[k]) for k, v in two.model_.state_dict().items())
+
+
+def test_fitting_leaves_the_callers_random_numbers_alone(case):
+    estimator, x, _ = case
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    clone(estimator).fit(x)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_samples_follow_the_seed_and_fill_every_number(case):
+    estimator, _, _ = case
+    if "sample" not in estimator.capabilities_:
+        pytest.skip("does not sample")
+    for way in estimator.ways_:
+        assert np.array_equal(estimator.sample(3, way=way, seed=1), estimator.sample(3, way=way, seed=1))
+        assert len(estimator.sample(501, way=way)) == 501
+    with pytest.raises(RequestError, match="at least 1"):
+        estimator.sample(0)
+    with pytest.raises(RequestError, match="choose from"):
+        estimator.sample(1, way="magic")
+
+
+def test_log_densities_come_with_their_errors_and_grow_on_their_own_data(case):
+    estimator, x, _ = case
+    if "log_prob" not in estimator.capabilities_:
+        with pytest.raises(AttributeError):
+            _ = estimator.log_prob
+        return
+    values, errors = estimator.log_prob(x, with_error=True)
+    assert values.shape == errors.shape == (len(x),)
+    assert np.isfinite(values).all()
+    assert (errors >= 0).all()
+    assert "nats" in estimator.density_
+
+
+def test_a_verb_that_is_missing_is_refused_with_those_that_are_not(case):
+    estimator, _, _ = case
+    with pytest.raises(RequestError, match="it can encode"):
+        estimator.require("segment")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_other_data_than_trained_on_are_refused(name):
+    estimator = FAMILIES[name](training=SHORT).fit(images())
+    with pytest.raises(RequestError, match="the model knows 6 x 5 x 3"):
+        estimator.encode(images()[:, :5])
+    broken = images().astype(np.float32)
+    broken[3, 0, 0, 0] = np.nan
+    with pytest.raises(RequestError, match="the first in row 3"):
+        estimator.encode(broken)
+    with pytest.raises(RequestError, match="NaN or infinity"):
+        FAMILIES[name](training=SHORT).fit(broken)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_pipeline_ends_or_passes_through_it(name):
+    from sklearn.preprocessing import StandardScaler
+
+    pipeline = make_pipeline(StandardScaler(), FAMILIES[name](latent=2, training=SHORT))
+    assert pipeline.fit_transform(vectors()).shape == (40, 2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_precision_trains(name, precision):
+    estimator = FAMILIES[name](training=SHORT | {"precision": precision}).fit(images())
+    assert all(torch.isfinite(v).all() for v in estimator.model_.state_dict().values())
+    assert all(v.dtype != torch.bfloat16 for v in estimator.model_.state_dict().values())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_accumulated_parts_give_the_step_of_the_whole_batch(name):
+    settings = {**SHORT, "precision": "fp32", "ema": 0.0, "steps": 3}
+    whole = FAMILIES[name](training=settings).fit(images()).model_.state_dict()
+    parts = FAMILIES[name](training={**settings, "accumulate": 4}).fit(images()).model_.state_dict()
+    for key, value in whole.items():
+        if not key.startswith("codes"):  # the fitted mixture may order its components otherwise
+            assert torch.allclose(value, parts[key], atol=2e-4), key
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_unknown_and_impossible_settings_are_named(name):
+    with pytest.raises(RequestError, match="Did you mean 'steps'"):
+        FAMILIES[name](training={"step": 3}).fit(vectors())
+    with pytest.raises(RequestError, match="latent"):
+        FAMILIES[name](latent=0).fit(vectors())
+    with pytest.raises(RequestError, match="choose from auto, conv, mlp"):
+        FAMILIES[name](net="mpl").fit(vectors())
+    with pytest.raises(RequestError, match="at least 1"):
+        Training(steps=0)
+
+
+def _estimator_checks():
+    found = []
+    for cls in FAMILIES.values():
+        tiny = cls(latent=1, training={"steps": 2, "batch_size": 8, "lr_warmup": 0, "precision": "fp32"})
+        for estimator, check in estimator_checks_generator(tiny):
+            found.append(pytest.param(estimator, check, id=f"{cls.family}-{check.func.__name__}"))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(("estimator", "check"), _estimator_checks())
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_the_front_door_knows_every_family():
+    for cls in FAMILIES.values():
+        assert getattr(calco, cls.__name__) is cls
+        assert cls.__name__ in dir(calco)

@@ -1,0 +1,35 @@
+"""Two processes walk the path of one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from tests.training.worker import data
+
+from calco.models import families
+from calco.runs import Run, read_tensors
+
+SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, "ema": 0.9, "clip": 1.0, "lr_warmup": 0}
+
+
+@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_walk_the_path_of_one(name, accumulate, tmp_path):
+    alone = families()[name](latent=3, training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "one")
+    settings = json.dumps({**SETTINGS, "accumulate": accumulate, "device": "cpu"})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["tests.training.worker", name, str(tmp_path / "two"), settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    both = Run(tmp_path / "two").history()
+    assert [line["step"] for line in both] == [line["step"] for line in alone.history_]
+    one, two = (read_tensors(tmp_path / which / "model.safetensors")[0] for which in ("one", "two"))
+    moved = 0.0
+    fresh = families()[name](latent=3, training={**SETTINGS, "lr": 1e-12}).fit(data()).model_.state_dict()
+    for key, value in one.items():
+        if not key.startswith("codes"):
+            assert torch.allclose(value, two[key], atol=1e-4), key
+            moved = max(moved, float((value - fresh[key]).abs().max()))
+    assert moved > 5e-3  # the path is long enough for a difference to show
