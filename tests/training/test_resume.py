@@ -123,8 +123,10 @@ def test_stopping_early_keeps_the_best_weights(tmp_path):
     assert best < max(held)
     state = Run(tmp_path / "run").load_state()
     assert state is not None
-    assert_same({k: v for k, v in weights(tmp_path / "run").items() if not k.startswith("codes")},
-                {k[5:]: v for k, v in state[0].items() if k.startswith("best.") and not k.startswith("best.codes")})
+    assert_same(
+        {k: v for k, v in weights(tmp_path / "run").items() if not k.startswith("codes")},
+        {k[5:]: v for k, v in state[0].items() if k.startswith("best.") and not k.startswith("best.codes")},
+    )
     with pytest.raises(RequestError, match="patience needs held-out data"):
         families()[name](training=settings).fit(data())
 

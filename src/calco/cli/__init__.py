@@ -24,7 +24,7 @@ for verb in verbs.VERBS:
 def main() -> NoReturn:
     """Run a command. Exit codes: 0 done, 1 failed while running, 2 the request was wrong."""
     try:
-        app()
+        app(sys.argv[1:])
     except CalcoError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -247,7 +247,8 @@ def _print_figures(title: str, figures: list) -> None:
     for heading in ("figure", "value", "± s.e.", "baseline", "unit"):
         table.add_column(heading)
     for f in figures:
-        table.add_row(f.name, number(f.value), number(f.error), number(f.baseline), f"{f.unit}, {f.better} is better")
+        error = "" if f.error is None else f"{f.error:.2g}"
+        table.add_row(f.name, number(f.value), error, number(f.baseline), f"{f.unit}, {f.better} is better")
     Console().print(table)
     for protocol in dict.fromkeys(f.protocol for f in figures):
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)

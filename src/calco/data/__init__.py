@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from calco.data.schema import ImageSchema, Schema, VectorSchema, infer_schema, schema_from_json
+from calco.data.images import ImageSchema
+from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, split
+from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
 __all__ = [

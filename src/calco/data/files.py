@@ -66,8 +66,8 @@ def read_npy(path: Path) -> np.ndarray:
 def read_npz(path: Path) -> tuple[np.ndarray, Any]:
     """An npz file: arrays `x` and perhaps `y`, or `data` and `labels`, or one array alone."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise RequestError(f"{path} is not a readable npz file of numbers: {error}.") from error
     for x, y in (("x", "y"), ("data", "labels"), ("images", "labels")):
@@ -118,7 +118,9 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     if missing:
         raise RequestError(f"{about} has missing values in {', '.join(missing[:5])}: fill or drop them first.")
     names = tuple(str(c) for c in frame.columns)
-    return ArraySource(frame.to_numpy(), y, names=names, dtypes=tuple(str(d) for d in frame.dtypes), open=open, about=about)
+    # Columns of one dtype keep it; mixed ones meet in float64.
+    values = frame.to_numpy() if frame.dtypes.nunique() == 1 else frame.to_numpy(dtype=np.float64)
+    return ArraySource(values, y, names=names, dtypes=tuple(str(d) for d in frame.dtypes), open=open, about=about)
 
 
 def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> ArraySource:

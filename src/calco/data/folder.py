@@ -1,5 +1,6 @@
 """Folders of images: decoded by workers, kept as one uint8 array, or decoded batch by batch where that would be too large."""
 
+import contextlib
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -123,16 +124,19 @@ def open_folder(
     """
     files = image_files(folder)
     key = _key(folder, files, size, mode, skip_corrupt)
+    whole = files
     if skip_corrupt:
         files = _readable(files, size, mode)
+    skipped = [path.relative_to(folder).as_posix() for path in sorted(set(whole) - set(files))]
     if y is None and all(path.parent != folder for path in files):
         y = [path.relative_to(folder).parts[0] for path in files]
+    about = f"the folder {folder.name}"
     first = decode(files[0], size, mode)
     if first.nbytes * len(files) > IN_MEMORY:
         return Folder(
             files, y, size, mode, {"about": f"folder {folder.name}", "n": len(files), "fingerprint": key, "open": open}
         )
-    return ArraySource(_cached(key, files, size, mode), y, open=open, about=f"folder {folder.name}")
+    return ArraySource(_cached(key, files, size, mode), y, open=open, about=about, more={"skipped": skipped})
 
 
 def _key(folder: Path, files: list[Path], *options: Any) -> str:
@@ -177,5 +181,6 @@ def _cached(key: str, files: list[Path], size: tuple[int, int] | None, mode: str
             np.save(file, images, allow_pickle=False)
         os.replace(aside, path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
     return images

@@ -77,6 +77,7 @@ class ArraySource:
         dtypes: their dtypes.
         open: how `open_data` opens it again; None for data in memory.
         about: what to say of it.
+        more: further fields of its description.
 
     Raises:
         RequestError: there are no examples, the values are no numbers, or there are not as many labels as examples.
@@ -92,13 +93,14 @@ class ArraySource:
         dtypes: tuple[str, ...] = (),
         open: dict[str, Any] | None = None,
         about: str = "an array",
+        more: dict[str, Any] | None = None,
     ) -> None:
         if x.dtype.kind not in "biuf":
             raise RequestError(f"{about} holds values of type {x.dtype}, not numbers of one shape: give a numeric array.")
         if x.ndim == 0 or x.size == 0:
             raise RequestError(f"{about} is empty (shape {x.shape}): there is nothing to learn from.")
         self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
-        self.open, self.about = open, about
+        self.open, self.about, self.more = open, about, more or {}
         self.y, self.classes = encode_labels(y, len(x))
         self.slow = isinstance(x, np.memmap)
         self._fingerprint = ""
@@ -119,7 +121,7 @@ class ArraySource:
             if self.y is not None:
                 digest.update(self.y.tobytes())
             self._fingerprint = digest.hexdigest()
-        return {"about": self.about, "n": len(self), "fingerprint": self._fingerprint, "open": self.open}
+        return {"about": self.about, "n": len(self), "fingerprint": self._fingerprint, **self.more, "open": self.open}
 
 
 class Subset:

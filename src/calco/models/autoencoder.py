@@ -69,7 +69,9 @@ class AutoencoderModel(Model):
             x = x.detach().requires_grad_()
         z = self.encoder(x)
         error = (self.decode(z) - batch.x).square().mean()
-        loss, terms = error, {"error": error}
+        loss, terms = error, dict[str, Tensor]()
+        if self.sparsity or self.contraction:
+            terms["error"] = error
         if self.sparsity:
             terms["activity"] = z.abs().mean()
             loss = loss + self.sparsity * terms["activity"]

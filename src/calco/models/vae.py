@@ -180,7 +180,7 @@ class VAEModel(Model):
         self._k = self.particles if done >= self.particles_from else 1
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
-        """One turn: minus the bound, in nats per example."""
+        """One turn: minus the bound, in nats per example, as are the terms."""
         out = self.encoder(with_label(batch.x, batch.y, self.classes))
         mean, log_var = posterior(out)
         if self._k > 1:
@@ -199,7 +199,7 @@ class VAEModel(Model):
             units = units.expand(self.latent)
         kl = units.sum()
         paid = units.clamp_min(self.free_bits).sum() if self.free_bits else kl
-        terms = {"reconstruction": reconstruction, "kl": kl, "bound": -(reconstruction + kl)}
+        terms = {"reconstruction": reconstruction, "kl": kl, "bound": reconstruction + kl}
         return Turn("model", reconstruction + self._weight * paid, terms)
 
     def _importance_turn(self, batch: Batch, mean: Tensor, log_var: Tensor) -> Turn:
@@ -211,7 +211,7 @@ class VAEModel(Model):
         share = torch.softmax(log_w.detach(), 1)
         if z.requires_grad:
             z.register_hook(lambda grad: grad * share[..., None])
-        bound = importance_bound(log_w.detach()).mean()
+        bound = -importance_bound(log_w.detach()).mean()
         return Turn("model", -(share * log_w).sum(1).mean(), {"bound": bound})
 
     def _log_weights(self, batch: Batch, z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def _table(estimators: Sequence[Estimator], measured: Sequence[list[Figure]]) ->
 
 
 def _row(model: str, figure: Figure) -> str:
-    error = f' <span class="note">± {number(figure.error)}</span>' if figure.error is not None else ""
+    error = f' <span class="note">± {figure.error:.2g}</span>' if figure.error is not None else ""
     base, won = "", ""
     if figure.baseline is not None:
         base = number(figure.baseline)

@@ -112,11 +112,11 @@ def scatter(points: np.ndarray, labels: np.ndarray | None, classes: tuple[str, .
     for spine in axes.spines.values():
         spine.set_visible(False)
     if labels is None or not classes:
-        axes.scatter(*points.T, s=7, color=COLOURS[0], alpha=0.6, linewidths=0)
+        axes.scatter(*points.T, s=12, color=COLOURS[0], alpha=0.6, linewidths=0)
     else:
         palette = colormaps["turbo"](np.linspace(0.05, 0.95, len(classes))) if len(classes) > len(COLOURS) else COLOURS
         for i, name in enumerate(classes):
-            axes.scatter(*points[labels == i].T, s=9, color=palette[i], alpha=0.75, linewidths=0, label=name)
+            axes.scatter(*points[labels == i].T, s=16, color=palette[i], alpha=0.75, linewidths=0, label=name)
         if len(classes) <= 20:
             _legend(axes, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
     buffer = io.BytesIO()

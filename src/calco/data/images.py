@@ -1,0 +1,134 @@
+"""The schema of images."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.data.source import Source
+from calco.data.values import READ_AT_ONCE, check_finite, size_of
+from calco.errors import RequestError
+
+
+@dataclass(frozen=True)
+class ImageSchema:
+    """Images, raw as (n, height, width) or (n, height, width, channels), in [0, 1] and channels first for a model.
+
+    `low` and `high` are the raw values of 0 and 1; `levels` counts the grey levels between them, None if continuous.
+    """
+
+    kind: ClassVar[str] = "image"
+    channels: int
+    height: int
+    width: int
+    dtype: str
+    low: float
+    high: float
+    levels: int | None
+    channel_axis: bool
+    classes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example: (channels, height, width)."""
+        return (self.channels, self.height, self.width)
+
+    @property
+    def likelihoods(self) -> tuple[str, ...]:
+        """Likelihoods that suit these values, the best first."""
+        if self.levels is None:
+            return ("gaussian",)
+        return ("bernoulli",) if self.levels == 2 else ("logistic", "categorical", "gaussian")
+
+    @property
+    def log_det(self) -> float:
+        """What turns the log density of an encoded example into that of the raw one; 0 for probability masses."""
+        return 0.0 if self.levels else -math.prod(self.shape) * math.log(self.high - self.low)
+
+    def encode(self, raw: Any) -> Tensor:
+        """Raw images to float32 of shape (n, channels, height, width) in [0, 1].
+
+        Raises:
+            RequestError: their size or channels are others than those trained on, or a value is not finite.
+        """
+        raw = np.asarray(raw)
+        if raw.ndim == 3:
+            raw = raw[..., None]
+        if raw.ndim != 4 or raw.shape[1:] != (self.height, self.width, self.channels):
+            raise RequestError(
+                f"These images are {size_of(raw)}; the model knows {self.height} x {self.width} x {self.channels}."
+            )
+        check_finite(raw)
+        x = torch.from_numpy(np.ascontiguousarray(raw)).to(torch.float32, copy=True)  # never the caller's own memory
+        x = x.permute(0, 3, 1, 2).contiguous()
+        if self.low:
+            x = x.sub_(self.low)
+        return x.div_(self.high - self.low)
+
+    def decode(self, x: Tensor) -> np.ndarray:
+        """Floats in [0, 1] to raw images: clipped, rounded to the levels, in the raw dtype and layout."""
+        x = x.detach().float().clamp(0, 1)
+        if self.levels:
+            x = (x * (self.levels - 1)).round() / (self.levels - 1)
+        raw = (x * (self.high - self.low) + self.low).permute(0, 2, 3, 1).numpy()
+        if np.dtype(self.dtype).kind in "iub":
+            raw = raw.round()
+        raw = raw.astype(self.dtype)
+        return raw if self.channel_axis else raw[..., 0]
+
+    def sound(self) -> bool:
+        """Whether the fields can be those of a schema that was fitted."""
+        sides = all(isinstance(side, int) and side > 0 for side in self.shape)
+        levels = self.levels is None or (isinstance(self.levels, int) and self.levels >= 2)
+        return sides and levels and -math.inf < self.low < self.high < math.inf and np.dtype(self.dtype).kind in "biuf"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+def fit_images(source: Source, first: np.ndarray) -> ImageSchema:
+    """The schema of a source of images; `first` is an example of it, (1, ...).
+
+    Raises:
+        RequestError: all pixels are alike, or one is not finite.
+    """
+    height, width = first.shape[1:3]
+    low, high, extremes = _range(source)
+    if high <= low:
+        raise RequestError(f"Every pixel is {low:g}: there is nothing to learn.")
+    kind, levels = first.dtype.kind, source.levels
+    if levels is not None:
+        low, high = 0.0, float(levels - 1)
+    elif extremes and (low, high) in ((0.0, 1.0), (0.0, 255.0)):
+        levels = 2
+    elif first.dtype == np.uint8:
+        low, high, levels = 0.0, 255.0, 256
+    elif kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return ImageSchema(
+        channels=first.shape[3] if first.ndim == 4 else 1,
+        height=int(height),
+        width=int(width),
+        dtype=str(first.dtype),
+        low=low,
+        high=high,
+        levels=levels,
+        channel_axis=first.ndim == 4,
+        classes=source.classes,
+    )
+
+
+def _range(source: Source) -> tuple[float, float, bool]:
+    """Least and greatest value, and whether there are no others."""
+    low, high, extremes = math.inf, -math.inf, True
+    for start in range(0, len(source), READ_AT_ONCE):
+        x = source.take(np.arange(start, min(start + READ_AT_ONCE, len(source)))).x
+        check_finite(x)
+        low, high = min(low, float(x.min())), max(high, float(x.max()))
+        extremes = extremes and bool(((x == low) | (x == high)).all())
+    return low, high, extremes

@@ -1,0 +1,314 @@
+"""The command line: every verb on real data, every mistake with its exit code and its word, never a traceback."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from calco.cli import main
+from calco.models import families
+
+SHORT = ["--steps", "8", "--batch-size", "16", "--latent", "3", "--log-every", "4"]
+
+
+@pytest.fixture
+def calco(monkeypatch, capsys):
+    """Run a command in this process: its exit code, and what it said."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["calco", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return end.value.code, said.out + said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One run per family on digits."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, cls in families().items():
+        cls(latent=3, training={"steps": 8, "batch_size": 16, "log_every": 4}).fit("digits", out=folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of small colour images in two classes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        path = folder / ("even" if i % 2 == 0 else "odd") / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (11, 9, 3), dtype=np.uint8)).save(path)
+    return folder
+
+
+def test_help_is_quick():
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "calco", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 1.0  # half a second on an idle machine; a test must pass on a busy one
+    done = subprocess.run(
+        [sys.executable, "-c", "import calco.cli, sys; assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"], check=False
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("data", ["digits", "pictures"])
+def test_every_verb(name, data, calco, tmp_path, pictures):
+    run, what = tmp_path / "run", "digits" if data == "digits" else pictures
+    code, said = calco("fit", name, what, "--out", run, *SHORT)
+    assert code == 0, said
+    assert "calco report" in said
+    count = 360 if data == "digits" else 24
+    for out in ("s.png", "s.npy", "s.csv", "s.parquet", "folder"):
+        code, said = calco("sample", run, "-n", "5", "--out", tmp_path / out, "--seed", "2")
+        assert code == 0, said
+    assert np.load(tmp_path / "s.npy").shape[0] == len(pd.read_csv(tmp_path / "s.csv")) == len(list((tmp_path / "folder").iterdir())) == 5
+    assert np.array_equal(pd.read_parquet(tmp_path / "s.parquet").to_numpy(), np.load(tmp_path / "s.npy").reshape(5, -1))
+    assert calco("encode", run, what, "--out", tmp_path / "z.csv")[0] == 0
+    assert pd.read_csv(tmp_path / "z.csv").shape == (count, 3)
+    assert calco("reconstruct", run, what, "--out", tmp_path / "r.npy")[0] == 0
+    assert np.load(tmp_path / "r.npy").shape[0] == count
+    code, said = calco("score", run, what, "--out", tmp_path / "scores.csv", "--samples", "7")
+    if "log_prob" in families()[name]().capabilities_:
+        assert code == 0
+        assert "with 7 samples" in said
+        assert list(pd.read_csv(tmp_path / "scores.csv").columns) == ["log_prob", "standard_error"]
+    else:
+        assert code == 2
+        assert "cannot log_prob: it can encode" in said
+    assert calco("evaluate", run, what)[0] == 0
+    report = json.loads((run / "report.json").read_text())
+    assert report["figures"][0]["protocol"].startswith(f"mean over {count} held-out examples")
+    assert calco("report", run, "--data", what)[0] == 0
+    page = (run / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert page.count("data:image") >= 6
+    assert calco("resume", run)[0] == 0
+
+
+def test_lists(calco):
+    code, said = calco("families")
+    assert code == 0
+    assert all(name in said for name in families())
+    code, said = calco("data")
+    assert code == 0
+    assert "binarized-mnist" in said
+
+
+def test_flags_come_from_the_constructors(calco):
+    code, said = calco("fit", "vae", "--help")
+    assert code == 0
+    for flag in ("--steps", "--batch-size", "--lr", "--seed", "--device", "--precision", "--out", "--latent", "--free-bits"):
+        assert flag in said
+    assert "Weight of the KL term." in said
+    assert "Steps of the optimiser." in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fti"], ["fti", 'Did you mean "fit"']),
+        (["fit", "vea", "digits", "--out", "x"], ["vea", "vae"]),
+        (["fit", "vae", "digits", "--out", "x", "--latnt", "3"], ["--latnt", "--latent"]),
+        (["fit", "vae", "digits"], ["--out"]),
+        (["fit", "vae", "digits", "--out", "x", "--latent", "many"], ["latent", "many"]),
+        (["fit", "vae", "digits", "--out", "x", "--latent", "0"], ["latent is 0: it must be at least 1"]),
+        (["fit", "vae", "digits", "--out", "x", "--prior", "flwo"], ["flwo", "flow"]),
+        (["fit", "vae", "digits", "--out", "x", "--steps", "-1"], ["steps is -1"]),
+        (["fit", "vae", "digits", "--out", "x", "--batch-size", "10", "--accumulate", "3"], ["batch_size 10"]),
+        (["fit", "vae", "digits", "--out", "x", "--trackers", "nonsense"], ["nonsense"]),
+        (["fit", "vae", "digts", "--out", "x"], ["Did you mean 'digits'"]),
+        (["fit", "vae", "missing.npy", "--out", "x"], ["no file or folder missing.npy"]),
+        (["sample", "nowhere", "--out", "x.png"], ["nowhere is not a run folder"]),
+        (["fit", "vae", "digits", "--out", "x", "--patience", "3"], ["patience needs held-out data"]),
+    ],
+)
+def test_wrong_requests_exit_with_2_and_leave_nothing(arguments, words, calco, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, said = calco(*arguments)
+    assert code == 2, said
+    assert all(word in said.replace("\n", " ") for word in words), said
+    assert not list(tmp_path.glob("x*/model.safetensors"))
+
+
+def test_wrong_requests_of_a_run(calco, runs, tmp_path):
+    name = next(iter(families()))
+    for arguments, words in (
+        (["sample", runs / name, "-n", "0", "--out", tmp_path / "x.png"], "ask for at least 1"),
+        (["sample", runs / name, "-n", "-5", "--out", tmp_path / "x.png"], "ask for at least 1"),
+        (["sample", runs / name, "--way", "magic", "--out", tmp_path / "x.png"], "Unknown way of sampling 'magic'"),
+        (["sample", runs / name, "--label", "3", "--out", tmp_path / "x.png"], "not trained with labels"),
+        (["sample", runs / name, "--out", tmp_path / "x.jpg"], "give a file ending in"),
+        (["encode", runs / name, "digits", "--out", tmp_path / "x.png"], "give a file ending in"),
+        (["encode", runs / name, "digits:dev", "--out", tmp_path / "x.csv"], "choose from train, test"),
+        (["fit", name, "digits", "--out", runs / name], "holds a run already"),
+        (["fit", name, "digits", "--out", runs], "not an empty folder"),
+    ):
+        code, said = calco(*arguments)
+        assert code == 2, said
+        assert words in said, said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_data(calco, tmp_path, pictures):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    assert "holds no images" in fails(calco, folder, tmp_path)
+    shutil.copytree(pictures, folder, dirs_exist_ok=True)
+    (folder / "even" / "0.png").write_bytes((pictures / "even" / "0.png").read_bytes()[:60])
+    assert "0.png is corrupt or truncated" in fails(calco, folder, tmp_path)
+    assert calco("fit", "vae", folder, "--out", tmp_path / "skipped", "--skip-corrupt", *SHORT)[0] == 0
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "even" / "0.png")
+    assert "1 of 24 images are not 11x9 with 3 channels like the others: 0.png 5x5" in fails(calco, folder, tmp_path)
+    assert calco("fit", "vae", folder, "--out", tmp_path / "fitted", "--size", "8", "8", "--mode", "L", *SHORT)[0] == 0
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    x[5, 2] = np.inf
+    np.save(tmp_path / "x.npy", x)
+    assert "the first in row 5 (columns x2)" in fails(calco, tmp_path / "x.npy", tmp_path)
+    np.save(tmp_path / "x.npy", np.nan_to_num(x, posinf=0))
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    assert "20 examples but labels of shape (2,)" in fails(calco, tmp_path / "x.npy", tmp_path, "--labels", tmp_path / "labels.txt")
+
+
+def fails(calco, data, tmp_path, *more):
+    code, said = calco("fit", "vae", data, "--out", tmp_path / "run", *SHORT, *more)
+    assert code == 2, said
+    assert not (tmp_path / "run").exists()
+    return said.replace("\n", " ")
+
+
+def test_conditional_samples(calco, tmp_path):
+    run = tmp_path / "run"
+    assert calco("fit", "vae", "digits", "--out", run, "--conditional", *SHORT)[0] == 0
+    assert calco("sample", run, "-n", "4", "--label", "7", "--out", tmp_path / "x.png")[0] == 0
+    code, said = calco("sample", run, "--label", "seven", "--out", tmp_path / "x.png")
+    assert code == 2
+    assert "Unknown label 'seven': choose from 0, 1" in said
+    assert calco("evaluate", run)[0] == 0
+
+
+def test_divergence_stops_and_keeps_the_checkpoint(calco, tmp_path):
+    code, said = calco("fit", "vae", "digits", "--out", tmp_path / "run", "--lr", "1e6", "--clip", "0", "--optimizer", "sgd",
+                       "--steps", "60", "--checkpoint-every", "1", "--log-every", "1", "--precision", "fp32", "--lr-warmup", "60")  # fmt: skip
+    assert code == 1
+    assert "is no longer finite" in said
+    assert "lower lr" in said
+    from calco.runs import Run
+
+    state = Run(tmp_path / "run").load_state()
+    assert state is None or all(bool(v.isfinite().all()) for v in state[0].values())
+
+
+class TestTampering:
+    """A run folder that was damaged or edited."""
+
+    @pytest.fixture
+    def run(self, runs, tmp_path):
+        shutil.copytree(runs / next(iter(families())), tmp_path / "run")
+        return tmp_path / "run"
+
+    def refused(self, calco, run):
+        code, said = calco("sample", run, "--out", run.parent / "x.png")
+        assert code == 2, said
+        assert not (run.parent / "x.png").exists()
+        return said.replace("\n", " ")
+
+    def test_json(self, calco, run):
+        record = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text("{")
+        assert "not valid JSON" in self.refused(calco, run)
+        (run / "run.json").write_text("[]")
+        assert "should hold a JSON object" in self.refused(calco, run)
+        for change, words in (
+            ({"format": 99}, "written by a newer calco"),
+            ({"format": "one"}, "names no format"),
+            ({"family": "vqvae"}, "Unknown family 'vqvae'"),
+            ({"family": 3}, "lacks a valid 'family'"),
+            ({"parameters": {"latent": "x"}}, "latent is 'x'"),
+            ({"parameters": {"codes": 3}}, "does not fit this calco"),
+            ({"parameters": {"latent": 5}}, "do not fit its run.json"),
+            ({"training": {}}, "does not fit this calco"),
+            ({"schema": {"kind": "image"}}, "damaged or was edited"),
+            ({"weights": "0" * 64}, "checksum differs"),
+        ):
+            (run / "run.json").write_text(json.dumps({**record, **change}))
+            assert words in self.refused(calco, run)
+
+    def test_weights(self, calco, run):
+        weights = run / "model.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:-7])
+        assert "checksum differs" in self.refused(calco, run)
+        weights.write_bytes(b"\x80\x04pickle")
+        assert "checksum differs" in self.refused(calco, run)
+        weights.unlink()
+        assert "no weights yet" in self.refused(calco, run)
+
+    def test_checkpoint(self, calco, run):
+        record = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
+        state = run / "checkpoint" / "state.safetensors"
+        state.write_bytes(state.read_bytes()[:-100])
+        code, said = calco("resume", run)
+        assert code == 2
+        assert "is damaged" in said
+
+
+@pytest.mark.parametrize("verb", ["fit", "sample"])
+def test_a_full_disk(verb, runs, tmp_path):
+    """Writes fail beyond a size, as they do on a full disk: what was there stays, nothing is left half written."""
+    name = next(iter(families()))
+    arguments = {
+        "fit": ["fit", name, "digits", "--out", str(tmp_path / "run"), *SHORT],
+        "sample": ["sample", str(runs / name), "-n", "3000", "--out", str(tmp_path / "x.npy")],
+    }[verb]
+    done = subprocess.run(
+        [sys.executable, "-m", "calco", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left <= {"run.json", "log.jsonl"}
+
+
+def test_trackers(calco, tmp_path):
+    code, said = calco("fit", "vae", "digits", "--out", tmp_path / "run", "--trackers", "tensorboard", *SHORT)
+    assert code == 0, said
+    assert list(Path(tmp_path / "run").rglob("events.out.tfevents*"))
+
+
+def test_the_demonstration(calco, tmp_path, monkeypatch):
+    for cls in families().values():
+        if cls.demo is not None:
+            monkeypatch.setattr(cls, "demo", {**cls.demo, "training": {"steps": 8}})
+    code, said = calco("demo", "--out", tmp_path / "demo")
+    assert code == 0, said
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert all(cls.__name__ in page for cls in families().values() if cls.demo is not None)
+    began = time.perf_counter()
+    assert calco("demo", "--out", tmp_path / "demo")[0] == 0
+    assert time.perf_counter() - began < 20

@@ -1,0 +1,142 @@
+"""Files: every format, and every way in which one can be broken."""
+
+import gzip
+import pickle
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calco.data import files, infer_schema, open_data
+from calco.errors import RequestError
+
+X = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
+Y = np.array([2, 1, 1, 0, 2, 2], np.uint8)
+
+
+def idx(array, code=8):
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "x.idx").write_bytes(idx(X))
+    (tmp_path / "x-idx3-ubyte.gz").write_bytes(gzip.compress(idx(X)))
+    (tmp_path / "y.idx").write_bytes(idx(Y))
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    np.savez(tmp_path / "xy.npz", x=X, y=Y)
+    np.savez(tmp_path / "one.npz", anything=X)
+    (tmp_path / "y.txt").write_text("".join(f"{v}\n" for v in Y))
+    pd.DataFrame({"label": Y}).to_csv(tmp_path / "y.csv", index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["x.idx", "x-idx3-ubyte.gz", "x.npy", "xy.npz", "one.npz"])
+def test_every_format_holds_the_same(folder, name):
+    source = open_data(folder / name)
+    assert np.array_equal(source.take(np.arange(6)).x, X)
+    assert source.describe()["open"] == {"data": str(folder / name)}
+    again = open_data(**source.describe()["open"])
+    assert again.describe()["fingerprint"] == source.describe()["fingerprint"]
+    assert source.classes == (("0", "1", "2") if name == "xy.npz" else ())
+
+
+@pytest.mark.parametrize("name", ["y.idx", "y.npy", "y.txt", "y.csv"])
+def test_labels_from_a_file(folder, name):
+    source = open_data(str(folder / "x.npy"), labels=folder / name)
+    assert source.take(np.arange(6)).y.tolist() == Y.tolist()
+    assert open_data(**source.describe()["open"]).classes == source.classes
+
+
+def test_a_large_file_is_mapped(folder, monkeypatch):
+    monkeypatch.setattr(files, "MAPPED_FROM", 10)
+    source = open_data(folder / "x.npy")
+    assert source.slow
+    assert np.array_equal(source.take(np.array([5, 0])).x, X[[5, 0]])
+
+
+def test_tables_are_vectors(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": [0.5, 1.5, 2.5]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    for name in ("t.csv", "t.parquet"):
+        schema = infer_schema(open_data(tmp_path / name))
+        assert schema.names == ("a", "b")
+        assert schema.dtypes == ("int64", "float64")
+    pd.DataFrame({"a": [1, 2], "who": ["x", "y"]}).to_csv(tmp_path / "text.csv", index=False)
+    with pytest.raises(RequestError, match="not numbers: who"):
+        open_data(tmp_path / "text.csv")
+    pd.DataFrame({"a": [1, None], "b": [1, 2]}).to_csv(tmp_path / "holes.csv", index=False)
+    with pytest.raises(RequestError, match="missing values in a"):
+        open_data(tmp_path / "holes.csv")
+
+
+class Trap:
+    def __reduce__(self):
+        return print, ("unpickled!",)
+
+
+def broken(tmp_path, name):
+    path = tmp_path / name
+    content = {
+        "short.idx": idx(X)[:-3],
+        "header.idx": b"\0\0\x08\x03\0\0",
+        "other.idx": b"not idx at all",
+        "cut.idx.gz": gzip.compress(idx(X))[:-20],
+        "plain.idx.gz": idx(X),
+        "short.npy": (np.save(tmp_path / "t.npy", X), (tmp_path / "t.npy").read_bytes()[:-9])[1],
+        "trap.npy": pickle.dumps(Trap()),
+        "bad.npz": b"PK\x03\x04 no",
+        "bad.parquet": b"PAR1 no",
+        "empty.csv": b"",
+        "what.xyz": b"?",
+    }[name]
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "short.idx",
+        "header.idx",
+        "other.idx",
+        "cut.idx.gz",
+        "plain.idx.gz",
+        "short.npy",
+        "trap.npy",
+        "bad.npz",
+        "bad.parquet",
+        "empty.csv",
+        "what.xyz",
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, name, capsys):
+    with pytest.raises(RequestError, match=name.replace(".", r"\.")):
+        open_data(broken(tmp_path, name))
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_pickled_objects_inside_an_array_are_not_read(tmp_path, capsys):
+    np.save(tmp_path / "o.npy", np.array([Trap()], object), allow_pickle=True)
+    np.savez(tmp_path / "o.npz", x=np.array([Trap()], object))
+    for name in ("o.npy", "o.npz"):
+        with pytest.raises(RequestError, match=name):
+            open_data(tmp_path / name)
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_wrong_numbers_of_labels_and_unknown_keys(folder):
+    (folder / "few.txt").write_text("1\n2\n")
+    with pytest.raises(RequestError, match="6 examples but labels of shape"):
+        open_data(folder / "x.npy", labels=folder / "few.txt")
+    np.savez(folder / "two.npz", a=X, b=Y)
+    with pytest.raises(RequestError, match="holds a, b: name the examples 'x'"):
+        open_data(folder / "two.npz")
+    with pytest.raises(RequestError, match="no file or folder"):
+        open_data(folder / "missing.npy")
+    with pytest.raises(RequestError, match="one"):
+        pd.DataFrame({"a": [1], "b": [2]}).to_csv(folder / "wide.csv", index=False)
+        open_data(folder / "x.npy", labels=folder / "wide.csv")
