@@ -22,6 +22,8 @@ _HOMES = {
     "CalcoError": "calco.errors",
     "RequestError": "calco.errors",
     "RunError": "calco.errors",
+    "evaluate": "calco.evaluation",
+    "write_report": "calco.report",
     "load": "calco.models",
     "families": "calco.models",
 }

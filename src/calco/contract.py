@@ -1,6 +1,6 @@
 """What a model promises: turns for the training loop, and capabilities for everything that comes after it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Model(nn.Module):
     child modules, so that the loop may wrap each child for distribution, autocast or compilation.
     """
 
-    def players(self) -> dict[str, list[nn.Module]]:
+    def players(self) -> Mapping[str, Sequence[nn.Module]]:
         """Who is optimised: the child modules of each player. One player with all nets unless a family says more."""
         return {"model": list(self.children())}
 

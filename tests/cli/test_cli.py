@@ -64,7 +64,8 @@ def test_help_is_quick():
         times.append(time.perf_counter() - began)
     assert min(times) < 1.0  # half a second on an idle machine; a test must pass on a busy one
     done = subprocess.run(
-        [sys.executable, "-c", "import calco.cli, sys; assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"], check=False
+        [sys.executable, "-c", "import calco.cli, sys; assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"],
+        check=False,
     )
     assert done.returncode == 0
 
@@ -80,7 +81,12 @@ def test_every_verb(name, data, calco, tmp_path, pictures):
     for out in ("s.png", "s.npy", "s.csv", "s.parquet", "folder"):
         code, said = calco("sample", run, "-n", "5", "--out", tmp_path / out, "--seed", "2")
         assert code == 0, said
-    assert np.load(tmp_path / "s.npy").shape[0] == len(pd.read_csv(tmp_path / "s.csv")) == len(list((tmp_path / "folder").iterdir())) == 5
+    assert (
+        np.load(tmp_path / "s.npy").shape[0]
+        == len(pd.read_csv(tmp_path / "s.csv"))
+        == len(list((tmp_path / "folder").iterdir()))
+        == 5
+    )
     assert np.array_equal(pd.read_parquet(tmp_path / "s.parquet").to_numpy(), np.load(tmp_path / "s.npy").reshape(5, -1))
     assert calco("encode", run, what, "--out", tmp_path / "z.csv")[0] == 0
     assert pd.read_csv(tmp_path / "z.csv").shape == (count, 3)
@@ -185,7 +191,9 @@ def test_bad_data(calco, tmp_path, pictures):
     assert "the first in row 5 (columns x2)" in fails(calco, tmp_path / "x.npy", tmp_path)
     np.save(tmp_path / "x.npy", np.nan_to_num(x, posinf=0))
     (tmp_path / "labels.txt").write_text("a\nb\n")
-    assert "20 examples but labels of shape (2,)" in fails(calco, tmp_path / "x.npy", tmp_path, "--labels", tmp_path / "labels.txt")
+    assert "20 examples but labels of shape (2,)" in fails(
+        calco, tmp_path / "x.npy", tmp_path, "--labels", tmp_path / "labels.txt"
+    )
 
 
 def fails(calco, data, tmp_path, *more):

@@ -137,6 +137,6 @@ def test_wrong_numbers_of_labels_and_unknown_keys(folder):
         open_data(folder / "two.npz")
     with pytest.raises(RequestError, match="no file or folder"):
         open_data(folder / "missing.npy")
-    with pytest.raises(RequestError, match="one"):
-        pd.DataFrame({"a": [1], "b": [2]}).to_csv(folder / "wide.csv", index=False)
+    pd.DataFrame({"a": [1], "b": [2]}).to_csv(folder / "wide.csv", index=False)
+    with pytest.raises(RequestError, match="a file of labels has one"):
         open_data(folder / "x.npy", labels=folder / "wide.csv")

@@ -53,7 +53,7 @@ def nothing(monkeypatch, tmp_path):
 
 
 def test_a_set_that_is_not_here_says_where_to_get_it(nothing):
-    with pytest.raises(RequestError, match="mnist is not on this machine.*CALCO_DATA"):
+    with pytest.raises(RequestError, match=r"mnist is not on this machine.*CALCO_DATA"):
         open_data("mnist")
 
 

@@ -115,7 +115,7 @@ def test_values_that_are_not_finite_are_named(value):
     x[4, 1] = value
     with pytest.raises(RequestError, match=r"1 of 6 examples .* row 4 \(columns x1\)"):
         schema_of(x)
-    with pytest.raises(RequestError, match="missing values in b|row 1"):
+    with pytest.raises(RequestError, match=r"missing values in b|row 1"):
         schema_of(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, value]}))
 
 

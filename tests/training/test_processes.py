@@ -6,10 +6,10 @@ import sys
 
 import pytest
 import torch
-from tests.training.worker import data
 
 from calco.models import families
 from calco.runs import Run, read_tensors
+from tests.training.worker import data
 
 SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, "ema": 0.9, "clip": 1.0, "lr_warmup": 0}
 

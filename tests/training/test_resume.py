@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.worker import data
 
 from calco.errors import RequestError
 from calco.models import families, family
 from calco.runs import Run, read_tensors
 from calco.training import Interrupted
+from tests.training.worker import data
 
 # Steps of 16 on 70 examples: kills fall in the middle of epochs. The checkpoint's interval does not divide the others.
 SETTINGS = {"steps": 120, "batch_size": 16, "checkpoint_every": 7, "log_every": 4, "evaluations": 10, "ema": 0.9, "patience": 9}

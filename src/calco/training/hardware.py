@@ -1,5 +1,7 @@
 """What the settings mean on this machine: device, precision, processes, optimisers."""
 
+from collections.abc import Sequence
+
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
@@ -48,7 +50,7 @@ def precision(training: Training) -> str:
     return "bf16" if any(capable.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
 
 
-def make_optimizer(nets: list[nn.Module], training: Training) -> torch.optim.Optimizer:
+def make_optimizer(nets: Sequence[nn.Module], training: Training) -> torch.optim.Optimizer:
     """One player's optimiser."""
     params = [p for net in nets for p in net.parameters() if p.requires_grad]
     lr, decay = training.lr, training.weight_decay

@@ -1,0 +1,49 @@
+"""The page: self-contained, and about what was asked."""
+
+import re
+
+import numpy as np
+import pytest
+
+import calco
+from calco.models import families
+from calco.report import write_report
+from calco.report.page import number
+
+SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}
+
+
+def test_models_side_by_side(tmp_path):
+    estimators = [cls(latent=3, training=SHORT).fit("digits", out=tmp_path / name) for name, cls in families().items()]
+    measured = write_report(estimators, "digits:test", tmp_path / "page.html", title="Two <models>")
+    page = (tmp_path / "page.html").read_text()
+    assert "Two &lt;models&gt;" in page
+    assert all(type(e).__name__ in page for e in estimators)
+    for heading in ("Figures", "What was trained", "Samples", "A walk between", "A map of the codes", "Training"):
+        assert heading in page
+    assert "N(0, I)" in page
+    for figures in measured:
+        assert all(number(f.value) in page for f in figures)
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_vectors_and_a_run_in_memory(tmp_path, width):
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    estimator = calco.VAE(latent=width, training=SHORT).fit(x)
+    figures = calco.evaluate(estimator, x, x)
+    write_report([estimator], x, tmp_path / "page.html", figures=[figures])
+    page = (tmp_path / "page.html").read_text()
+    assert ("t-SNE" in page) == (width > 2)
+    assert page.count("data:image") >= 5
+
+
+def test_numbers_read_well():
+    assert [number(v) for v in (0.0123456, -84.2812, 12345.6, None, float("nan"))] == [
+        "0.01235",
+        "-84.28",
+        "12,345.6",
+        "not known",
+        "not known",
+    ]
