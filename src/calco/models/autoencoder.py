@@ -141,7 +141,7 @@ class Autoencoder(Estimator):
 
     family = "autoencoder"
     model_class = AutoencoderModel
-    recipe = Training(steps=3000, lr=1e-3, ema=0.995, weight_decay=1e-4, clip=1.0)
+    recipe = Training(steps=3000, lr=3e-3, ema=0.995, weight_decay=1e-4, clip=1.0)
 
     demo: ClassVar = {"latent": 8, "training": {"steps": 1500}}
 

@@ -322,7 +322,7 @@ class VAE(Estimator):
 
     family = "vae"
     model_class = VAEModel
-    recipe = Training(steps=3000, lr=1e-3, ema=0.995, clip=100.0)
+    recipe = Training(steps=3000, lr=3e-3, ema=0.995, clip=100.0)
 
     demo: ClassVar = {"latent": 8, "prior": "flow", "training": {"steps": 1500}}
 
