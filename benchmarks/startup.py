@@ -1,6 +1,6 @@
 """How long a person waits: `calco --help`, and the demonstration.
 
-    python -m benchmarks.startup
+python -m benchmarks.startup
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """Make benchmarks/README.md from the recorded results.
 
-    make bench
+make bench
 """
 
 import json

@@ -214,8 +214,9 @@ def test_conditional_samples(calco, tmp_path):
 
 
 def test_divergence_stops_and_keeps_the_checkpoint(calco, tmp_path):
-    code, said = calco("fit", "vae", "digits", "--out", tmp_path / "run", "--lr", "1e6", "--clip", "0", "--optimizer", "sgd",
-                       "--steps", "60", "--checkpoint-every", "1", "--log-every", "1", "--precision", "fp32", "--lr-warmup", "60")  # fmt: skip
+    wild = "--lr 1e6 --clip 0 --optimizer sgd --lr-warmup 60 --steps 60 --precision fp32".split()
+    often = "--checkpoint-every 1 --log-every 1".split()
+    code, said = calco("fit", "vae", "digits", "--out", tmp_path / "run", *wild, *often)
     assert code == 1
     assert "is no longer finite" in said
     assert "lower lr" in said

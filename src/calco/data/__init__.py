@@ -55,31 +55,47 @@ def open_data(
     Raises:
         RequestError: there is no such thing, or it cannot be read.
     """
+    _check_options(size, mode)
     if labels is not None:
+        if y is not None:
+            raise RequestError("Labels were given both as y and as a file: give one of them.")
         from calco.data.files import read_labels
 
         y = read_labels(Path(labels))
     if isinstance(data, (str, os.PathLike)):
         return _open_named(str(data), y, part, labels, size, mode, skip_corrupt)
+    _no_folder("the data", size=size, mode=mode, skip_corrupt=skip_corrupt)
     if isinstance(data, Source):
         return data if y is None else _labelled(data, y)
+    if hasattr(data, "to_pandas"):  # data frames of other libraries
+        data = data.to_pandas()
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
         from calco.data.files import frame_source
 
         return frame_source(data, y, None, "the data frame")
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu()
+        data = data.float() if data.dtype == torch.bfloat16 else data  # NumPy does not know it
         data = data.movedim(1, -1).numpy() if data.ndim == 4 else data.numpy()
-    return _open_array(np.asarray(data), y)
+    try:
+        return ArraySource(np.asarray(data), y, about="the array")
+    except RequestError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
 
 
-def _open_array(x: np.ndarray, y: Any) -> ArraySource:
-    if x.ndim == 4 and x.shape[-1] > 4:
-        raise RequestError(
-            f"An array of shape {x.shape} has {x.shape[-1]} channels: images are (n, height, width, 1 to 4 channels),"
-            " or a tensor (n, channels, height, width). Move the axis with np.moveaxis(x, 1, -1) if it comes second."
-        )
-    return ArraySource(x, y, about="the array")
+def _check_options(size: Any, mode: Any) -> None:
+    if mode not in (None, "L", "RGB"):
+        raise one_of("mode", mode, ("L", "RGB"))
+    if size is not None and not (len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+        raise RequestError(f"The size {size} makes no sense: give height and width in pixels.")
+
+
+def _no_folder(data: str, **options: Any) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise RequestError(f"{' and '.join(given)} can be given with a folder of images only; {data} is none.")
 
 
 def _labelled(source: Source, y: Any) -> Source:
@@ -99,10 +115,16 @@ def _open_named(
 ) -> Source:
     from calco.data.named import SETS
 
+    if "\0" in name:
+        raise RequestError(f"{name!r} is neither a data set nor a path.")
     stem, _, own_part = name.partition(":")
     if stem in SETS and not Path(name).exists():
+        _no_folder(name, size=size, mode=mode, skip_corrupt=skip_corrupt)
         source = SETS[stem].open(own_part or part)
-        return source if y is None else ArraySource(source.x, y, levels=source.levels, about=source.about)
+        if y is None:
+            return source
+        reopen = {**(source.open or {}), "labels": str(Path(labels).resolve())} if labels else None
+        return ArraySource(source.x, y, levels=source.levels, open=reopen, about=source.about)
     path = Path(name)
     again: dict[str, Any] | None = {"data": str(path.resolve())}
     options = {"labels": labels and str(Path(labels).resolve()), "size": size, "mode": mode, "skip_corrupt": skip_corrupt}
@@ -116,6 +138,7 @@ def _open_named(
     if path.is_file():
         from calco.data.files import file_source
 
+        _no_folder(name, size=size, mode=mode, skip_corrupt=skip_corrupt)
         return file_source(path, y, again)
     if os.sep in name or path.suffix:
         raise RequestError(f"There is no file or folder {name}.")

@@ -1,6 +1,7 @@
 """Files of examples: idx, npy, npz, CSV and Parquet. Each failure names the file; nothing is unpickled."""
 
 import gzip
+import math
 import struct
 import zipfile
 import zlib
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from calco.data.source import ArraySource
+from calco.data.values import numpy_type
 from calco.errors import RequestError
 
 MAPPED_FROM = 1 << 30
@@ -32,7 +34,7 @@ def read_bytes(path: Path) -> bytes:
     """A file's contents, decompressed where its name ends in .gz."""
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        return gzip.decompress(content) if path.suffix.lower() == ".gz" else content
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RequestError(f"{path} is truncated or not a gzip file: {error}.") from error
     except OSError as error:
@@ -49,7 +51,7 @@ def parse_idx(content: bytes, path: Path) -> np.ndarray:
         raise RequestError(f"{path} is truncated: its header is cut short.")
     shape = struct.unpack(f">{axes}I", content[4:start])
     dtype = np.dtype(IDX_TYPES[content[2]])
-    if len(content) - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+    if len(content) - start != dtype.itemsize * math.prod(shape):
         raise RequestError(f"{path} is truncated or damaged: its size does not fit the shape {shape} it names.")
     return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
@@ -58,17 +60,23 @@ def read_npy(path: Path) -> np.ndarray:
     """An npy file, mapped into memory when it is large."""
     try:
         mapped = "r" if path.stat().st_size > MAPPED_FROM else None
-        return np.load(path, mmap_mode=mapped, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        array = np.load(path, mmap_mode=mapped, allow_pickle=False)
+    except Exception as error:  # a damaged header raises what its damage leads to
         raise RequestError(f"{path} is not a readable npy file of numbers: {error}.") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise RequestError(f"{path} is an npz file: call it .npz.")
+    return array
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, Any]:
     """An npz file: arrays `x` and perhaps `y`, or `data` and `labels`, or one array alone."""
+    if not zipfile.is_zipfile(path):
+        raise RequestError(f"{path} is not an npz file, or it is truncated.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # as above
         raise RequestError(f"{path} is not a readable npz file of numbers: {error}.") from error
     for x, y in (("x", "y"), ("data", "labels"), ("images", "labels")):
         if x in arrays:
@@ -83,26 +91,31 @@ def read_table(path: Path) -> Any:
     import pandas as pd
 
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
+        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
+    except Exception as error:  # a damaged Parquet file raises what its damage leads to
         raise RequestError(f"Cannot read the table {path}: {error}.") from error
 
 
 def read_labels(path: Path) -> np.ndarray:
     """Labels from npy, idx, a one-column CSV with a header, or text with one label a line."""
-    if path.suffix == ".npy":
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
         return read_npy(path)
-    if path.suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
+    if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return read_idx(path)
-    if path.suffix == ".csv":
+    if suffix == ".csv":
         frame = read_table(path)
         if frame.shape[1] != 1:
             raise RequestError(f"{path} has {frame.shape[1]} columns: a file of labels has one.")
         return frame.iloc[:, 0].to_numpy()
     try:
-        return np.array(path.read_text().split("\n")[:-1] if path.read_text().endswith("\n") else path.read_text().split("\n"))
+        lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"Cannot read the labels {path}: {error}.") from error
+    try:
+        return np.array(lines).astype(np.int64)  # so that 10 comes after 9
+    except ValueError:
+        return np.array(lines)
 
 
 def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) -> ArraySource:
@@ -111,6 +124,9 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     Raises:
         RequestError: a column is not numeric, or holds missing values.
     """
+    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
+    if twice:
+        raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
     other = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
     if other:
         raise RequestError(f"{about} has columns that are not numbers: {', '.join(other[:5])}. Drop or encode them first.")
@@ -118,9 +134,10 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     if missing:
         raise RequestError(f"{about} has missing values in {', '.join(missing[:5])}: fill or drop them first.")
     names = tuple(str(c) for c in frame.columns)
+    dtypes = tuple(str(d) for d in frame.dtypes)
     # Columns of one dtype keep it; mixed ones meet in float64.
-    values = frame.to_numpy() if frame.dtypes.nunique() == 1 else frame.to_numpy(dtype=np.float64)
-    return ArraySource(values, y, names=names, dtypes=tuple(str(d) for d in frame.dtypes), open=open, about=about)
+    values = frame.to_numpy(dtype=numpy_type(dtypes[0]) if len(set(dtypes)) == 1 else np.float64)
+    return ArraySource(values, y, names=names, dtypes=dtypes, open=open, about=about)
 
 
 def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> ArraySource:
@@ -129,14 +146,14 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> ArraySource:
     Raises:
         RequestError: the file cannot be read, or its kind is unknown.
     """
-    about = path.name
-    if path.suffix in (".csv", ".parquet"):
+    about, suffix = path.name, path.suffix.lower()
+    if suffix in (".csv", ".parquet"):
         return frame_source(read_table(path), y, open, about)
-    if path.suffix == ".npy":
+    if suffix == ".npy":
         return ArraySource(read_npy(path), y, open=open, about=about)
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         x, own = read_npz(path)
         return ArraySource(x, own if y is None else y, open=open, about=about)
-    if path.suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
+    if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return ArraySource(read_idx(path), y, open=open, about=about)
     raise RequestError(f"{path} is of a kind that calco does not read: it reads {', '.join(SUFFIXES)} and folders of images.")

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,23 +45,38 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
+class Corrupt(RequestError):
+    """An image that cannot be read, and may be skipped."""
+
+
 def decode(path: Path, size: tuple[int, int] | None, mode: str | None) -> np.ndarray:
     """One image as uint8, (height, width) or (height, width, channels).
 
     Raises:
-        RequestError: it is corrupt or truncated.
+        Corrupt: it is corrupt or truncated.
+        RequestError: it has more than 8 bits a channel.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
+            if image.mode[0] in "IF":  # Pillow would clip them to 255
+                raise RequestError(
+                    f"{path} has more than 8 bits a channel (mode {image.mode}): convert the images to 8 bits,"
+                    " or give them as one npy file."
+                )
+            if image.mode == "P" and "transparency" in image.info:
+                image = image.convert("RGBA")
+                mode = mode or "RGB"
             if mode or image.mode not in ("L", "RGB", "RGBA", "LA"):
-                image = image.convert(mode or ("L" if image.mode in ("1", "I;16", "I", "F") else "RGB"))
+                image = image.convert(mode or ("L" if image.mode == "1" else "RGB"))
             if size:
                 image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC)
             return np.asarray(image, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise RequestError(f"{path} is corrupt or truncated ({error}): mend or remove it, or give skip_corrupt.") from error
+    except RequestError:
+        raise
+    except Exception as error:  # decoders meet broken files with errors of many kinds
+        raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it, or give skip_corrupt.") from error
 
 
 class Folder:
@@ -72,9 +88,15 @@ class Folder:
     dtypes: tuple[str, ...] = ()
 
     def __init__(
-        self, files: list[Path], y: Any, size: tuple[int, int] | None, mode: str | None, described: dict[str, Any]
+        self,
+        files: list[Path],
+        y: Any,
+        size: tuple[int, int] | None,
+        mode: str | None,
+        shape: tuple[int, ...],
+        described: dict[str, Any],
     ) -> None:
-        self.files, self.size, self.mode, self.described = files, size, mode, described
+        self.files, self.size, self.mode, self.shape, self.described = files, size, mode, shape, described
         self.y, self.classes = encode_labels(y, len(files))
         self.pool = ThreadPoolExecutor(WORKERS)
 
@@ -84,7 +106,7 @@ class Folder:
     def take(self, rows: np.ndarray) -> Raw:
         """Some images, decoded by several threads at once."""
         images = list(self.pool.map(lambda i: decode(self.files[i], self.size, self.mode), rows))
-        check_alike([self.files[i] for i in rows], images)
+        check_alike([self.files[i] for i in rows], images, self.shape)
         return Raw(np.stack(images), None if self.y is None else self.y[rows])
 
     def describe(self) -> dict[str, Any]:
@@ -92,14 +114,14 @@ class Folder:
         return self.described
 
 
-def check_alike(files: list[Path], images: list[np.ndarray]) -> None:
-    """Raise unless all images have one size and as many channels.
+def check_alike(files: list[Path], images: list[np.ndarray], usual: tuple[int, ...] | None = None) -> None:
+    """Raise unless all images have one size and as many channels: these, or those of most.
 
     Raises:
         RequestError: with some that differ from the most frequent.
     """
     shapes = [image.shape for image in images]
-    usual = max(set(shapes), key=shapes.count)
+    usual = usual or Counter(shapes).most_common(1)[0][0]
     odd = [(f, s) for f, s in zip(files, shapes, strict=True) if s != usual]
     if odd:
         named = ", ".join(f"{f.name} {_shape(s)}" for f, s in odd[:5])
@@ -128,14 +150,15 @@ def open_folder(
     if skip_corrupt:
         files = _readable(files, size, mode)
     skipped = [path.relative_to(folder).as_posix() for path in sorted(set(whole) - set(files))]
+    if skipped and y is not None and len(y) == len(whole):
+        y = np.asarray(y)[np.isin([str(path) for path in whole], [str(path) for path in files])]
     if y is None and all(path.parent != folder for path in files):
         y = [path.relative_to(folder).parts[0] for path in files]
     about = f"the folder {folder.name}"
     first = decode(files[0], size, mode)
     if first.nbytes * len(files) > IN_MEMORY:
-        return Folder(
-            files, y, size, mode, {"about": f"folder {folder.name}", "n": len(files), "fingerprint": key, "open": open}
-        )
+        described = {"about": about, "n": len(files), "fingerprint": key, "skipped": skipped, "open": open}
+        return Folder(files, y, size, mode, first.shape, described)
     return ArraySource(_cached(key, files, size, mode), y, open=open, about=about, more={"skipped": skipped})
 
 
@@ -151,7 +174,7 @@ def _readable(files: list[Path], size: tuple[int, int] | None, mode: str | None)
     def good(path: Path) -> bool:
         try:
             decode(path, size, mode)
-        except RequestError:
+        except Corrupt:
             return False
         return True
 
@@ -166,7 +189,7 @@ def _cached(key: str, files: list[Path], size: tuple[int, int] | None, mode: str
     path = cache_folder() / f"{key[:32]}.npy"
     try:
         images = np.load(path, allow_pickle=False)
-        if len(images) == len(files):
+        if len(images) == len(files) and images.dtype == np.uint8 and images.ndim in (3, 4):
             return images
     except (OSError, ValueError, EOFError):
         pass

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.data.source import Source
-from calco.data.values import READ_AT_ONCE, check_finite, size_of
+from calco.data.values import as_tensor, check_finite, check_levels, chunks, size_of, within
 from calco.errors import RequestError
 
 
@@ -38,6 +38,11 @@ class ImageSchema:
         return (self.channels, self.height, self.width)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of a data frame: images have none."""
+        return ()
+
+    @property
     def likelihoods(self) -> tuple[str, ...]:
         """Likelihoods that suit these values, the best first."""
         if self.levels is None:
@@ -53,7 +58,8 @@ class ImageSchema:
         """Raw images to float32 of shape (n, channels, height, width) in [0, 1].
 
         Raises:
-            RequestError: their size or channels are others than those trained on, or a value is not finite.
+            RequestError: their size or channels are others than those trained on, or a value is not finite or is none of
+                the grey levels.
         """
         raw = np.asarray(raw)
         if raw.ndim == 3:
@@ -63,28 +69,36 @@ class ImageSchema:
                 f"These images are {size_of(raw)}; the model knows {self.height} x {self.width} x {self.channels}."
             )
         check_finite(raw)
-        x = torch.from_numpy(np.ascontiguousarray(raw)).to(torch.float32, copy=True)  # never the caller's own memory
-        x = x.permute(0, 3, 1, 2).contiguous()
+        if self.levels:
+            check_levels(raw, self.low, self.high, self.levels)
+        exact = torch.float64 if raw.dtype.itemsize > 2 and self.low else torch.float32  # a small range far from 0
+        x = as_tensor(raw).permute(0, 3, 1, 2)
+        x = x.to(exact, memory_format=torch.contiguous_format, copy=True)  # never the caller's own memory
         if self.low:
             x = x.sub_(self.low)
-        return x.div_(self.high - self.low)
+        return x.div_(self.high - self.low).float()
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Floats in [0, 1] to raw images: clipped, rounded to the levels, in the raw dtype and layout."""
-        x = x.detach().float().clamp(0, 1)
+        x = x.detach().cpu().double().clamp(0, 1)
         if self.levels:
             x = (x * (self.levels - 1)).round() / (self.levels - 1)
         raw = (x * (self.high - self.low) + self.low).permute(0, 2, 3, 1).numpy()
-        if np.dtype(self.dtype).kind in "iub":
-            raw = raw.round()
-        raw = raw.astype(self.dtype)
+        raw = within(raw, self.dtype).astype(self.dtype)
         return raw if self.channel_axis else raw[..., 0]
 
     def sound(self) -> bool:
         """Whether the fields can be those of a schema that was fitted."""
-        sides = all(isinstance(side, int) and side > 0 for side in self.shape)
-        levels = self.levels is None or (isinstance(self.levels, int) and self.levels >= 2)
-        return sides and levels and -math.inf < self.low < self.high < math.inf and np.dtype(self.dtype).kind in "biuf"
+        sides = all(type(side) is int and side > 0 for side in self.shape) and self.channels <= 4
+        named = all(isinstance(name, str) for name in self.classes) and isinstance(self.classes, tuple)
+        levels = self.levels is None or (type(self.levels) is int and self.levels >= 2)
+        fields = sides and levels and named and isinstance(self.channel_axis, bool)
+        return (
+            fields
+            and isinstance(self.dtype, str)
+            and -math.inf < self.low < self.high < math.inf
+            and np.dtype(self.dtype).kind in "biuf"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -126,9 +140,11 @@ def fit_images(source: Source, first: np.ndarray) -> ImageSchema:
 def _range(source: Source) -> tuple[float, float, bool]:
     """Least and greatest value, and whether there are no others."""
     low, high, extremes = math.inf, -math.inf, True
-    for start in range(0, len(source), READ_AT_ONCE):
-        x = source.take(np.arange(start, min(start + READ_AT_ONCE, len(source)))).x
-        check_finite(x)
-        low, high = min(low, float(x.min())), max(high, float(x.max()))
-        extremes = extremes and bool(((x == low) | (x == high)).all())
+    seen: set[float] = set()
+    for x in chunks(source):
+        least, most = float(x.min()), float(x.max())
+        low, high = min(low, least), max(high, most)
+        # What was an extreme so far need not remain one: hence `seen`.
+        seen |= {least, most}
+        extremes = extremes and len(seen) <= 2 and bool(((x == least) | (x == most)).all())
     return low, high, extremes

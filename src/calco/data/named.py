@@ -1,10 +1,11 @@
 """Named sets: what can be asked for by name. Files are checked against the checksum of their contents."""
 
 import hashlib
-import io
 import os
+import zipfile
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ class NamedSet:
     """A data set that calco knows.
 
     `files` maps each part to its files, the examples' first, then the labels' if there are any; `checksums` maps a file to
-    the SHA-256 of its uncompressed contents; `folders` are the names under which the files may lie.
+    the SHA-256 of its uncompressed contents; `folders` are the names of folders in which the files may lie; `instead` maps a
+    file to others that hold the same.
     """
 
     name: str
@@ -31,6 +33,7 @@ class NamedSet:
     files: dict[str, tuple[str, ...]]
     checksums: dict[str, str]
     read: Callable[["NamedSet", str], ArraySource]
+    instead: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -49,10 +52,12 @@ class NamedSet:
 
     def find(self, file: str) -> Path | None:
         """Where a file of it lies, if anywhere: under CALCO_DATA, or at a usual place."""
-        for folder in self.places():
-            if (folder / file).is_file():
-                return folder / file
-        return None
+        candidates = (folder / name for folder in self.places() for name in self.called(file))
+        return next((path for path in candidates if path.is_file()), None)
+
+    def called(self, file: str) -> tuple[str, ...]:
+        """The names under which a file of it may lie: its own, decompressed, or another that holds the same."""
+        return (file, *([file.removesuffix(".gz")] if file.endswith(".gz") else []), *self.instead.get(file, ()))
 
     def places(self) -> list[Path]:
         """The folders that are looked in."""
@@ -66,18 +71,35 @@ class NamedSet:
         Raises:
             RequestError: it is not here, or is another file of that name.
         """
+        path = self.path(file)
+        content = read_bytes(path)
+        self.check(path, content, file)
+        return content
+
+    def path(self, file: str) -> Path:
+        """Where a file of it lies.
+
+        Raises:
+            RequestError: it is not here.
+        """
         path = self.find(file)
         if path is None:
             raise RequestError(
                 f"The data set {self.name} is not on this machine: {file} was not found. Get it from {self.home},"
                 f" put its files into a folder {self.folders[0]}, and set CALCO_DATA to the folder above it."
             )
-        content = read_bytes(path)
+        return path
+
+    def check(self, path: Path, content: bytes, file: str) -> None:
+        """Raise unless these are the contents that `file` should have.
+
+        Raises:
+            RequestError: their checksum differs.
+        """
         if hashlib.sha256(content).hexdigest() != self.checksums[file]:
             raise RequestError(
                 f"{path} is not the {file} of {self.name}: the checksum of its contents differs. Get it again from {self.home}."
             )
-        return content
 
 
 def _read_idx(named: NamedSet, part: str) -> ArraySource:
@@ -89,11 +111,32 @@ def _again(named: NamedSet, part: str) -> dict[str, str]:
     return {"data": f"{named.name}:{part}"}
 
 
-def _read_packed(named: NamedSet, part: str) -> ArraySource:
+def _read_binary(named: NamedSet, part: str) -> ArraySource:
+    """From text, as it is distributed, or from an npz file of packed bits. The checksum is of the sorted rows."""
     (file,) = named.files[part]
-    with np.load(io.BytesIO(named.contents(file)), allow_pickle=False) as packed:
-        bits = np.unpackbits(packed[part], axis=1)[:, :784]
+    path = named.path(file)
+    packed = _packed_npz(path, part) if path.suffix == ".npz" else _packed_text(path)
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != 98:
+        raise RequestError(f"{path} does not hold images of 784 bits, packed by np.packbits(axis=1).")
+    named.check(path, np.sort(np.ascontiguousarray(packed).view("S98").ravel()).tobytes(), file)
+    bits = np.unpackbits(packed, axis=1)
     return ArraySource(bits.reshape(-1, 28, 28), open=_again(named, part), about=f"{named.name}, {part} part", levels=2)
+
+
+def _packed_npz(path: Path, part: str) -> np.ndarray:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return arrays[part]
+    except (ValueError, EOFError, OSError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise RequestError(f"{path} is not a readable npz file with an array {part!r}: {error}.") from error
+
+
+def _packed_text(path: Path) -> np.ndarray:
+    """One image a line, 784 digits 0 or 1, a blank after each."""
+    digits = np.frombuffer(b"".join(read_bytes(path).split()), np.uint8) - ord("0")
+    if digits.size % 784 or digits.max(initial=0) > 1:
+        raise RequestError(f"{path} is truncated or damaged: it should hold lines of 784 digits, 0 or 1.")
+    return np.packbits(digits.reshape(-1, 784), axis=1)
 
 
 def _read_digits(named: NamedSet, part: str) -> ArraySource:
@@ -149,9 +192,14 @@ SETS = {
             "CC BY-SA 3.0",
             "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
             ("binarized_mnist",),
-            dict.fromkeys(("train", "valid", "test"), ("binarized_mnist_larochelle.npz",)),
-            {"binarized_mnist_larochelle.npz": "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5"},
-            _read_packed,
+            {part: (f"binarized_mnist_{part}.amat",) for part in ("train", "valid", "test")},
+            {
+                "binarized_mnist_train.amat": "aae6de292e6b68d898acf52062a1ac62907fc7ab417c59582d6523a1da0f9a61",
+                "binarized_mnist_valid.amat": "d10b4edf2e0765693846b51a5895f81f69fa37b6459b7f665bfa9c8cc9723622",
+                "binarized_mnist_test.amat": "87ff96664646cc41575aeb3ae4fbbabc1475ca3d42be4659d7a829d9f22c845a",
+            },
+            _read_binary,
+            {f"binarized_mnist_{part}.amat": ("binarized_mnist_larochelle.npz",) for part in ("train", "valid", "test")},
         ),
         NamedSet(
             "fashion-mnist",

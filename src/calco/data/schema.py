@@ -40,9 +40,11 @@ def schema_from_json(content: dict[str, Any]) -> Schema:
         RequestError: the content is not such a schema.
     """
     kinds: dict[str, type[ImageSchema] | type[VectorSchema]] = {"image": ImageSchema, "vector": VectorSchema}
+    if not isinstance(content, dict):
+        raise RequestError("The schema in run.json is damaged or was edited: it is not an object.")
     fields = dict(content)
     kind = fields.pop("kind", None)
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise one_of("kind of schema", kind, kinds)
     try:
         arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}

@@ -99,6 +99,11 @@ class ArraySource:
             raise RequestError(f"{about} holds values of type {x.dtype}, not numbers of one shape: give a numeric array.")
         if x.ndim == 0 or x.size == 0:
             raise RequestError(f"{about} is empty (shape {x.shape}): there is nothing to learn from.")
+        if x.ndim == 4 and x.shape[-1] > 4:
+            raise RequestError(
+                f"{about}, of shape {x.shape}, has {x.shape[-1]} channels: images are (n, height, width, 1 to 4 channels),"
+                " or a tensor (n, channels, height, width). Move the axis with np.moveaxis(x, 1, -1) if it comes second."
+            )
         self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
         self.open, self.about, self.more = open, about, more or {}
         self.y, self.classes = encode_labels(y, len(x))
@@ -140,8 +145,10 @@ class Subset:
         return self.source.take(self.rows[rows])
 
     def describe(self) -> dict[str, Any]:
-        """The whole's description, with this part's size."""
-        return {**self.source.describe(), "n": len(self), "part_of": len(self.source)}
+        """What it is; the fingerprint is of the whole and of the rows, and no name opens just these rows again."""
+        whole = self.source.describe()
+        digest = hashlib.sha256(whole["fingerprint"].encode() + np.asarray(self.rows, np.int64).tobytes())
+        return {**whole, "n": len(self), "part_of": len(self.source), "fingerprint": digest.hexdigest(), "open": None}
 
 
 def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -152,7 +159,10 @@ def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...
     """
     if y is None:
         return None, ()
-    y = np.asarray(y)
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise RequestError(f"The labels are not one per example: {error}.") from error
     if y.ndim != 1 or len(y) != count:
         raise RequestError(f"There are {count} examples but labels of shape {y.shape}: give one label per example.")
     if y.dtype.kind == "f":
@@ -160,10 +170,27 @@ def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...
             raise RequestError(f"{int(np.isnan(y).sum())} labels are NaN: drop those examples, or give no labels.")
         if (y == np.round(y)).all():
             y = y.astype(np.int64)
-    if y.dtype == object:
-        y = y.astype(str)
+    if y.dtype.kind in "OSUT":
+        y = _named(y)
     classes, index = np.unique(y, return_inverse=True)
     return index.astype(np.int64), tuple(str(c) for c in classes)
+
+
+def _named(y: np.ndarray) -> np.ndarray:
+    """Labels that came as objects or text, as numbers where all are and as text otherwise.
+
+    Raises:
+        RequestError: one is missing: None, NaN or empty.
+    """
+    missing = [i for i, v in enumerate(y) if v is None or str(v) == "" or (not isinstance(v, str) and str(v) in _MISSING)]
+    if missing:
+        raise RequestError(f"{len(missing)} labels are missing, the first in row {missing[0]}: drop those examples.")
+    if y.dtype == object and all(isinstance(v, (int, np.integer)) for v in y):
+        return y.astype(np.int64)
+    return y.astype(str)
+
+
+_MISSING = {"nan", "<NA>", "NaT"}
 
 
 def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
@@ -182,15 +209,35 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
 
 
 def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:
-    """The whole source in order, as batches of at most `size`; a slow source is read one batch ahead."""
+    """The whole source in order, as batches of at most `size`; a slow source is read one batch ahead.
+
+    Raises:
+        RequestError: the columns are not those that the schema knows, or are in another order.
+    """
+    check_columns(source.names, schema.columns)
     parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
     for raw in ahead(source, parts):
         yield Batch(schema.encode(raw.x), None if raw.y is None else torch.from_numpy(raw.y))
 
 
+def check_columns(given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Raise where two tables do not have the same columns in the same order; without names there is nothing to check.
+
+    Raises:
+        RequestError: with the columns that are missing or unknown.
+    """
+    if not given or not known or given == known:
+        return
+    missing, unknown = [n for n in known if n not in given], [n for n in given if n not in known]
+    if not missing and not unknown:
+        raise RequestError(f"The columns are in another order than the model knows: give {', '.join(known)}.")
+    told = [f"{what} {', '.join(names[:5])}" for what, names in (("without", missing), ("with unknown", unknown)) if names]
+    raise RequestError(f"The table does not have the columns that the model knows: it is {' and '.join(told)}.")
+
+
 def ahead(source: Source, parts: list[np.ndarray]) -> Iterator[Raw]:
     """Take these parts in turn; from a slow source the next is fetched in a thread while one is worked on."""
-    if not source.slow:
+    if not source.slow or not parts:
         yield from (source.take(rows) for rows in parts)
         return
     with ThreadPoolExecutor(1) as pool:

@@ -1,11 +1,66 @@
 """Checks of raw values that every schema makes."""
 
-import numpy as np
+from collections.abc import Iterator
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.data.source import Source
 from calco.errors import RequestError
 
-READ_AT_ONCE = 2048
-"""Rows read at once when a schema is fitted."""
+READ_AT_ONCE = 64 << 20
+"""Bytes of raw values read at once when a schema is fitted."""
+
+
+def chunks(source: Source, names: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
+    """All raw values of a source, some 64 MiB at once, checked to be finite.
+
+    Raises:
+        RequestError: a value is NaN or infinite; its row counts from the beginning of the source.
+    """
+    rows = max(1, READ_AT_ONCE // max(1, source.take(np.arange(1)).x.nbytes))
+    for start in range(0, len(source), rows):
+        x = source.take(np.arange(start, min(start + rows, len(source)))).x
+        check_finite(x, names, start)
+        yield x
+
+
+def as_tensor(raw: np.ndarray) -> Tensor:
+    """A tensor of these values, perhaps on the same memory; any byte order, layout and write protection will do."""
+    if not raw.dtype.isnative or raw.dtype.itemsize > 8:
+        raw = raw.astype(np.float64 if raw.dtype.itemsize > 8 else raw.dtype.newbyteorder("="))
+    return torch.from_numpy(np.require(raw, requirements=["C", "W"]))
+
+
+def numpy_type(dtype: str) -> np.dtype:
+    """The dtype of this name; for one of pandas' own (Int64, double[pyarrow]) the one of NumPy that holds its values.
+
+    Raises:
+        TypeError: there is no such dtype.
+    """
+    if not isinstance(dtype, str):
+        raise TypeError(f"{dtype!r} is not the name of a dtype")
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        from pandas.api.types import pandas_dtype
+
+        found = pandas_dtype(dtype)
+        return np.dtype(getattr(found, "numpy_dtype", object))
+
+
+def within(raw: np.ndarray, dtype: str) -> np.ndarray:
+    """Floats rounded and clipped so that a whole-numbered dtype can hold them; unchanged for others."""
+    wanted = numpy_type(dtype)
+    if wanted.kind not in "iub":
+        return raw
+    if wanted.kind == "b":
+        return raw.round().clip(0, 1)
+    least, most = np.iinfo(wanted).min, np.iinfo(wanted).max
+    # The largest of 64 bits is rounded up to a float that no longer fits: take the one below.
+    top = float(most) if int(float(most)) <= most else float(np.nextafter(float(most), 0))
+    return raw.round().clip(least, top)
 
 
 def size_of(raw: np.ndarray) -> str:
@@ -13,7 +68,7 @@ def size_of(raw: np.ndarray) -> str:
     return " x ".join(str(side) for side in raw.shape[1:]) or "single numbers"
 
 
-def check_finite(raw: np.ndarray, names: tuple[str, ...] = ()) -> None:
+def check_finite(raw: np.ndarray, names: tuple[str, ...] = (), start: int = 0) -> None:
     """Raise if a value is NaN or infinite.
 
     Raises:
@@ -22,9 +77,32 @@ def check_finite(raw: np.ndarray, names: tuple[str, ...] = ()) -> None:
     if raw.dtype.kind in "iub" or np.isfinite(raw).all():
         return
     bad = ~np.isfinite(raw)
-    rows = np.flatnonzero(bad.reshape(len(raw), -1).any(1))
+    rows = start + np.flatnonzero(bad.reshape(len(raw), -1).any(1))
     columns = [names[i] for i in np.flatnonzero(bad.any(0))[:5]] if names else []
     where = f" (columns {', '.join(columns)})" if columns else ""
     raise RequestError(
         f"{len(rows)} of {len(raw)} examples hold NaN or infinity, the first in row {rows[0]}{where}: remove or fill them."
+    )
+
+
+def check_levels(raw: np.ndarray, low: float, high: float, levels: int) -> None:
+    """Raise if a value is none of the grey levels from `low` to `high`.
+
+    Raises:
+        RequestError: with how many examples, and the first of them.
+    """
+    steps_of_one = raw.dtype.kind in "iub" and high - low == levels - 1
+    if raw.size == 0 or (steps_of_one and raw.min() >= low and raw.max() <= high):
+        return
+    if levels == 2:
+        bad = (raw != low) & (raw != high)
+    else:
+        index = (raw.astype(np.float64) - low) * ((levels - 1) / (high - low))
+        bad = (abs(index - index.round()) > 1e-3) | (index < -0.5) | (index > levels - 0.5)
+    if not bad.any():
+        return
+    rows = np.flatnonzero(bad.reshape(len(raw), -1).any(1))
+    raise RequestError(
+        f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold other values than the {levels} levels"
+        f" from {low:g} to {high:g} that the model knows: bring them to those levels first."
     )

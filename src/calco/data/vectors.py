@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from calco.data.source import Source
-from calco.data.values import READ_AT_ONCE, check_finite, size_of
+from calco.data.values import as_tensor, check_finite, check_levels, chunks, numpy_type, size_of, within
 from calco.errors import RequestError
 
 
@@ -33,6 +32,11 @@ class VectorSchema:
         return (len(self.mean),)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns where the data were a data frame; () otherwise."""
+        return self.names if self.frame else ()
+
+    @property
     def levels(self) -> int | None:
         """2 for binary vectors."""
         return 2 if self.binary else None
@@ -51,36 +55,38 @@ class VectorSchema:
         """Raw vectors to float32 of shape (n, features).
 
         Raises:
-            RequestError: there are more or fewer features than trained on, or a value is not finite.
+            RequestError: there are more or fewer features than trained on, a value is not finite, or one of binary vectors
+                is neither 0 nor 1.
         """
         raw = np.asarray(raw)
         if raw.ndim != 2 or raw.shape[1] != len(self.mean):
             raise RequestError(f"These data are {size_of(raw)}; the model knows vectors of {len(self.mean)} features.")
         check_finite(raw, self.names)
         if self.binary:
-            return torch.from_numpy(raw.astype(np.float32))
-        return torch.from_numpy(((raw.astype(np.float64) - self.mean) / self.scale).astype(np.float32))
+            check_levels(raw, 0, 1, 2)
+            return as_tensor(raw.astype(np.float32))
+        return as_tensor(((raw.astype(np.float64) - self.mean) / self.scale).astype(np.float32))
 
     def decode(self, x: Tensor) -> Any:
         """Standardised vectors to raw ones; a data frame with the same columns and dtypes where the data were one."""
-        raw = x.detach().double().numpy() * self.scale + self.mean
+        raw = x.detach().cpu().double().numpy() * self.scale + self.mean
         if self.binary:
             raw = (raw >= 0.5).astype(np.float64)
-        whole = [np.dtype(d).kind in "iub" for d in self.dtypes]
         if self.frame:
             import pandas as pd
 
-            columns = {
-                name: (raw[:, i].round() if whole[i] else raw[:, i]).astype(self.dtypes[i]) for i, name in enumerate(self.names)
-            }
-            return pd.DataFrame(columns)
-        return (raw.round() if all(whole) else raw).astype(self.dtypes[0])
+            columns = zip(self.names, self.dtypes, raw.T, strict=True)
+            return pd.DataFrame({name: pd.Series(within(column, dtype)).astype(dtype) for name, dtype, column in columns})
+        return within(raw, self.dtypes[0]).astype(self.dtypes[0])
 
     def sound(self) -> bool:
         """Whether the fields can be those of a schema that was fitted."""
         lengths = {len(field) for field in (self.names, self.mean, self.scale, self.dtypes)}
         numbers = all(math.isfinite(m) and 0 < s < math.inf for m, s in zip(self.mean, self.scale, strict=False))
-        return len(lengths) == 1 and lengths != {0} and numbers and all(np.dtype(d).kind in "biuf" for d in self.dtypes)
+        named = all(isinstance(field, tuple) and all(isinstance(v, str) for v in field) for field in (self.names, self.classes))
+        flags = isinstance(self.binary, bool) and isinstance(self.frame, bool)
+        kinds = all(numpy_type(d).kind in "biuf" for d in self.dtypes)
+        return len(lengths) == 1 and lengths != {0} and numbers and named and flags and kinds
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -91,25 +97,29 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
     """The schema of a source of vectors, its statistics over all of it; `first` is an example, (1, features).
 
     Raises:
-        RequestError: a value is not finite.
+        RequestError: a value is not finite, or too large to be squared.
     """
     count, features = len(source), first.shape[1]
     total, square, binary = np.zeros(features), np.zeros(features), True
     names = source.names or tuple(f"x{i}" for i in range(features))
     shift = np.nan_to_num(first[0].astype(np.float64))  # keeps the sums of squares small
-    for start in range(0, count, READ_AT_ONCE):
-        x = source.take(np.arange(start, min(start + READ_AT_ONCE, count))).x
-        check_finite(x, names)
-        binary = binary and bool(np.isin(x, (0, 1)).all())
-        moved = x.astype(np.float64) - shift
-        total, square = total + moved.sum(0), square + (moved**2).sum(0)
+    for x in chunks(source, names):
+        binary = binary and bool(((x == 0) | (x == 1)).all())
+        with np.errstate(over="ignore"):
+            moved = x.astype(np.float64) - shift
+            total, square = total + moved.sum(0), square + (moved**2).sum(0)
+    if not np.isfinite(square).all():
+        huge = [names[i] for i in np.flatnonzero(~np.isfinite(square))[:5]]
+        raise RequestError(f"Values are too large to be standardised in {', '.join(huge)}: change their unit.")
     mean = shift + total / count
     variance = np.maximum(square / count - (total / count) ** 2, 0.0)
-    # A column that hardly moves would be blown up to noise: it keeps its scale.
-    scale = np.where(variance > 1e-12 * np.maximum(mean**2, 1e-12), np.sqrt(variance), 1.0)
+    dtypes = source.dtypes or (str(first.dtype),) * features
+    # A column that moves by no more than its own rounding would be blown up to noise: it keeps its scale.
+    types = [numpy_type(dtype) for dtype in dtypes]
+    grain = np.array([8 * np.finfo(t if t.kind == "f" else np.float64).eps for t in types]) * abs(mean)
+    scale = np.where(np.sqrt(variance) > grain, np.sqrt(variance), 1.0)
     if binary:
         mean, scale = np.zeros(features), np.ones(features)
-    dtypes = source.dtypes or (str(first.dtype),) * features
     return VectorSchema(
         names=names,
         mean=tuple(mean.tolist()),

@@ -1,0 +1,113 @@
+"""What can be opened, what cannot, and what opening loads."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from calco.data import ArraySource, Subset, infer_schema, open_data
+from calco.data.source import encode_labels
+from calco.errors import RequestError
+
+
+def test_importing_is_light():
+    code = "import sys, calco.data; print([m for m in ('pandas', 'sklearn', 'PIL', 'scipy', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.uint8])
+def test_tensors_of_any_type(dtype):
+    tensor = torch.arange(24).reshape(2, 3, 2, 2).to(dtype).requires_grad_(dtype.is_floating_point)
+    source = open_data(tensor)
+    assert source.take(np.arange(2)).x.shape == (2, 2, 2, 3)
+    assert torch.equal(infer_schema(source).encode(source.take(np.arange(2)).x)[:, 1] > 0, torch.ones(2, 2, 2).bool())
+
+
+def test_other_libraries_data_frames_are_taken_through_pandas():
+    class Other:
+        columns = ("a",)
+
+        def to_pandas(self):
+            return pd.DataFrame({"a": [1.0, 2.0]})
+
+    assert open_data(Other()).names == ("a",)
+
+
+@pytest.mark.parametrize("data", [[[1, 2], [3]], None, object(), "é\0x", [], [["a"]], np.array([1j, 2])])
+def test_what_is_no_array_is_refused_without_a_traceback(data):
+    with pytest.raises(RequestError):
+        open_data(data)
+
+
+def test_options_of_folders_are_refused_elsewhere(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 4)))
+    for data in (np.zeros((3, 4)), tmp_path / "x.npy", "digits"):
+        with pytest.raises(RequestError, match="folder of images only"):
+            open_data(data, size=(3, 3))
+    with pytest.raises(RequestError, match="no file or folder"):
+        open_data(tmp_path / "nothing", mode="L")
+    with pytest.raises(RequestError, match=r"mode 'XYZ'.*L, RGB"):
+        open_data(tmp_path, mode="XYZ")
+    for size in ((0, 3), (3,), (2.5, 2)):
+        with pytest.raises(RequestError, match="height and width"):
+            open_data(tmp_path, size=size)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", None], object),
+        np.array(["a", np.nan], object),
+        ["a", ""],
+        pd.Series(["a", pd.NA], dtype="string"),
+        [1.0, np.nan],
+    ],
+)
+def test_missing_labels_are_no_class(labels):
+    with pytest.raises(RequestError, match=r"missing, the first in row 1|are NaN"):
+        encode_labels(labels, 2)
+
+
+def test_labels_that_are_no_list_are_refused():
+    with pytest.raises(RequestError, match="one per example"):
+        encode_labels([[1, 2], [3]], 2)
+
+
+def test_whole_numbers_sort_as_numbers_whatever_they_came_as(tmp_path):
+    (tmp_path / "y.txt").write_text("10\n9\n2\n")
+    assert encode_labels(np.array([10, 9, 2], object), 3)[1] == ("2", "9", "10")
+    assert open_data(np.zeros((3, 2)), labels=tmp_path / "y.txt").classes == ("2", "9", "10")
+    assert encode_labels(pd.Series(["nan", "x"], dtype="category"), 2)[1] == ("nan", "x")
+    with pytest.raises(RequestError, match="both"):
+        open_data(np.zeros((3, 2)), [1, 2, 3], labels=tmp_path / "y.txt")
+
+
+def test_a_named_set_with_labels_of_ones_own_opens_again(tmp_path):
+    (tmp_path / "y.txt").write_text("".join(f"{i % 2}\n" for i in range(360)))
+    source = open_data("digits:test", labels=tmp_path / "y.txt")
+    assert source.classes == ("0", "1")
+    again = open_data(**source.describe()["open"])
+    assert again.describe() == source.describe()
+    assert source.describe()["fingerprint"] != open_data("digits:test").describe()["fingerprint"]
+
+
+def test_parts_of_a_source_are_told_apart_and_not_taken_for_the_whole():
+    whole = open_data("digits:test")
+    one, same, other = (Subset(whole, np.arange(*r)) for r in ((0, 10), (0, 10), (10, 20)))
+    prints = [s.describe()["fingerprint"] for s in (one, same, other, whole)]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+    assert one.describe()["open"] is None  # its name would open all of it: a run on it would go on with other data
+    assert whole.describe()["open"] == {"data": "digits:test"}
+
+
+def test_a_slow_source_without_rows_gives_no_batches():
+    from calco.data import batches
+
+    source = ArraySource(np.zeros((3, 2)))
+    source.slow = True
+    assert list(batches(Subset(source, np.arange(0)), infer_schema(source), 4)) == []
