@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.record import commit, save
 from torch import nn
 
 import calco
+from benchmarks.record import commit, save
 from calco.data import ArraySource, infer_schema
 from calco.maths.divergences import normal_kl
 from calco.maths.likelihoods import Bernoulli
-from calco.models.vae import NormalPrior, VAEModel
+from calco.models.vae import VAEModel
 from calco.nets.pairs import make_autoencoder_nets
+from calco.nets.priors import NormalPrior
 from calco.training import Training, train
 
 BATCH, LATENT = 128, 16

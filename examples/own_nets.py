@@ -5,7 +5,8 @@ from torch import nn
 
 from calco.contract import Batch
 from calco.maths.likelihoods import Bernoulli
-from calco.models.vae import NormalPrior, VAEModel
+from calco.models.vae import VAEModel
+from calco.nets.priors import NormalPrior
 
 torch.manual_seed(0)
 x = torch.bernoulli(torch.full((256, 12), 0.3))

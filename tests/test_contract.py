@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
@@ -199,6 +200,15 @@ def test_a_pipeline_ends_or_passes_through_it(name):
 
     pipeline = make_pipeline(StandardScaler(), FAMILIES[name](latent=2, training=SHORT))
     assert pipeline.fit_transform(vectors()).shape == (40, 2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_grid_search_goes_over_parameters_and_settings(name):
+    grid = {"latent": [1, 2], "training": [SHORT, SHORT | {"lr": 0.01}]}
+    search = GridSearchCV(
+        FAMILIES[name](), grid, cv=2, scoring=lambda estimator, x: -np.abs(estimator.reconstruct(x) - x).mean()
+    )
+    assert search.fit(vectors()).best_params_["latent"] in (1, 2)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -211,11 +211,27 @@ def test_conditional_samples(calco, tmp_path):
     assert code == 2
     assert "Unknown label 'seven': choose from 0, 1" in said
     assert calco("evaluate", run)[0] == 0
+    assert calco("report", run)[0] == 0
+    np.save(tmp_path / "plain.npy", np.zeros((3, 8, 8), np.uint8))
+    code, said = calco("encode", run, tmp_path / "plain.npy", "--out", tmp_path / "z.csv")
+    assert code == 2
+    assert "give labels" in said
+
+
+def test_held_out_data_and_stopping_early(calco, tmp_path):
+    stop = ["--evaluations", "20", "--patience", "1", "--lr", "0.5", "--schedule", "constant"]
+    code, said = calco(
+        "fit", "vae", "digits", "--held-out", "digits", "--out", tmp_path / "run", *SHORT, "--steps", "40", *stop
+    )
+    assert code == 0, said
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert "held_out" in lines[-1]
+    assert lines[-1]["step"] < 40
 
 
 def test_divergence_stops_and_keeps_the_checkpoint(calco, tmp_path):
-    wild = "--lr 1e6 --clip 0 --optimizer sgd --lr-warmup 60 --steps 60 --precision fp32".split()
-    often = "--checkpoint-every 1 --log-every 1".split()
+    wild = ["--lr", "1e6", "--clip", "0", "--optimizer", "sgd", "--lr-warmup", "60", "--steps", "60", "--precision", "fp32"]
+    often = ["--checkpoint-every", "1", "--log-every", "1"]
     code, said = calco("fit", "vae", "digits", "--out", tmp_path / "run", *wild, *often)
     assert code == 1
     assert "is no longer finite" in said

@@ -12,7 +12,8 @@ from calco.contract import Batch
 from calco.errors import RequestError
 from calco.maths.divergences import normal_kl, normal_log_prob
 from calco.maths.likelihoods import Bernoulli, Gaussian
-from calco.models.vae import FlowPrior, NormalPrior, PseudoInputs, VAEModel, VampPrior, posterior, with_label
+from calco.models.vae import VAEModel, with_label
+from calco.nets.priors import FlowPrior, NormalPrior, PseudoInputs, VampPrior, posterior
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -25,105 +25,22 @@ from calco.estimator import Estimator, at_least
 from calco.maths import noise
 from calco.maths.divergences import importance_bound, importance_error, normal_kl, normal_log_prob
 from calco.maths.likelihoods import Likelihood, make_likelihood
-from calco.nets.flow import RealNVP
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
+from calco.nets.priors import FlowPrior, NormalPrior, Prior, PseudoInputs, VampPrior, posterior
 from calco.training import Training
-
-# The posterior's log variance is kept within these, so that neither a spike nor a flat code overflows.
-LOG_VAR = (-14.0, 6.0)
-
-
-class Prior(nn.Module):
-    """A density over codes. `components` is the encoder's output for pseudo-inputs, where a prior has such."""
-
-    def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
-        """log p(z): (n, latent) to (n,)."""
-        raise NotImplementedError
-
-    def sample(self, u: Tensor, components: Tensor | None) -> Tensor:
-        """Standard normal u to z."""
-        raise NotImplementedError
-
-
-class NormalPrior(Prior):
-    """N(0, I)."""
-
-    def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
-        """log p(z): (n, latent) to (n,)."""
-        return normal_log_prob(z).sum(-1)
-
-    def sample(self, u: Tensor, components: Tensor | None) -> Tensor:
-        """Standard normal u to z."""
-        return u
-
-
-class FlowPrior(Prior):
-    """A RealNVP flow over N(0, I)."""
-
-    def __init__(self, latent: int, layers: int = 8, hidden: int = 256) -> None:
-        super().__init__()
-        self.flow = RealNVP(latent, layers, hidden)
-
-    def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
-        """log p(z): (n, latent) to (n,)."""
-        u, log_det = self.flow(z)
-        return normal_log_prob(u).sum(-1) + log_det
-
-    def sample(self, u: Tensor, components: Tensor | None) -> Tensor:
-        """Standard normal u to z."""
-        return self.flow.inverse(u)
-
-
-class VampPrior(Prior):
-    """The mixture of the posteriors of learned pseudo-inputs (Tomczak and Welling 2018); `components` are those."""
-
-    def forward(self, z: Tensor, components: Tensor | None) -> Tensor:
-        """log p(z): z of shape (n, latent), components of shape (k, 2 latent), to (n,)."""
-        mean, log_var = posterior(_given(components))
-        # Expanded squares turn the (n, k, latent) differences into two matrix products.
-        precision = torch.exp(-log_var)
-        square = (z**2) @ precision.T - 2 * z @ (mean * precision).T + (mean**2 * precision).sum(1)
-        log_normal = -0.5 * (square + (log_var + math.log(2 * math.pi)).sum(1))
-        return torch.logsumexp(log_normal, 1) - math.log(len(mean))
-
-    def sample(self, u: Tensor, components: Tensor | None) -> Tensor:
-        """Standard normal u to z."""
-        mean, log_var = posterior(_given(components))
-        pick = torch.randint(len(mean), (len(u),), device=u.device)
-        return mean[pick] + u * torch.exp(0.5 * log_var[pick])
-
-
-def _given(components: Tensor | None) -> Tensor:
-    if components is None:
-        raise TypeError("VampPrior needs the encoder's output for its pseudo-inputs")
-    return components
-
-
-class PseudoInputs(nn.Module):
-    """Learned inputs of the VampPrior, in [0, 1], near 1/2 at the start."""
-
-    def __init__(self, count: int, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.randn(count, *shape))
-
-    def forward(self) -> Tensor:
-        """(count, *shape)."""
-        return torch.sigmoid(self.logits)
-
-
-def posterior(out: Tensor) -> tuple[Tensor, Tensor]:
-    """The encoder's output (n, 2 latent) as mean and log variance."""
-    mean, log_var = out.chunk(2, -1)
-    return mean, log_var.clamp(*LOG_VAR)
 
 
 def with_label(x: Tensor, y: Tensor | None, classes: int) -> Tensor:
-    """Append the label's one-hot code to axis 1 of x, spread over space; x itself where `classes` is 0."""
+    """Append the label's one-hot code to axis 1 of x, spread over space; x itself where `classes` is 0.
+
+    Raises:
+        RequestError: there are classes but no labels.
+    """
     if not classes:
         return x
     if y is None:
-        raise TypeError("a conditional model needs labels")
+        raise RequestError("This model is conditional on a label: give labels with the data.")
     code = F.one_hot(y, classes).to(x.dtype).reshape(*y.shape, classes, *[1] * (x.ndim - 2))
     return torch.cat((x, code.expand(len(x), classes, *x.shape[2:])), 1)
 
