@@ -219,10 +219,9 @@ def test_conditional_samples(calco, tmp_path):
 
 
 def test_held_out_data_and_stopping_early(calco, tmp_path):
+    short = ["--steps", "40", "--batch-size", "16", "--latent", "3", "--log-every", "4"]
     stop = ["--evaluations", "20", "--patience", "1", "--lr", "0.5", "--schedule", "constant"]
-    code, said = calco(
-        "fit", "vae", "digits", "--held-out", "digits", "--out", tmp_path / "run", *SHORT, "--steps", "40", *stop
-    )
+    code, said = calco("fit", "vae", "digits", "--held-out", "digits", "--out", tmp_path / "run", *short, *stop)
     assert code == 0, said
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert "held_out" in lines[-1]

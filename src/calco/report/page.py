@@ -121,7 +121,8 @@ def _row(model: str, figure: Figure) -> str:
     protocol = f"{figure.protocol}. Baseline: {figure.baseline_name}." if figure.baseline_name else f"{figure.protocol}."
     return (
         f"<tr><td>{model}<td>{figure.name}<br><span class=note>{figure.unit}, {figure.better} is better</span>"
-        f'<td class="n {won}">{number(figure.value)}{error}<td class=n>{base}<td class=note>{html.escape(protocol)}</tr>'
+        f'<td class="n {won}">{number(figure.value)}{error}<td class=n data-name=baseline>{base}'
+        f"<td class=note>{html.escape(protocol)}</tr>"
     )
 
 

@@ -124,11 +124,12 @@ class Loop:
                 for key, value in self.learner.step(progress.step, self.feed(progress.step)).items():
                     self.sums[key] = self.sums.get(key, 0.0) + value
                 progress.step, self.count = progress.step + 1, self.count + 1
-                if self._pausing(halted.is_set()):
+                stop = halted.is_set()  # asked once: a signal that comes now is heeded after the next step
+                if self._pausing(stop):
                     now = time.perf_counter()
                     progress.seconds, last = progress.seconds + now - last, now
-                    self._pause(halted.is_set())
-                if halted.is_set():
+                    self._pause(stop)
+                if stop:
                     return progress.step == self.training.steps
         return True
 
