@@ -63,8 +63,8 @@ class Bernoulli(Likelihood):
     """Values 0 or 1; the parameter is the logit of a one."""
 
     def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
-        (logit,) = parts
-        return x * logit - F.softplus(logit)
+        logit, x = torch.broadcast_tensors(parts[0], x)
+        return -F.binary_cross_entropy_with_logits(logit, x, reduction="none")
 
     def _mean(self, parts: tuple[Tensor, ...]) -> Tensor:
         return torch.sigmoid(parts[0])

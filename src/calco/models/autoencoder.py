@@ -131,7 +131,7 @@ class Autoencoder(Estimator):
         width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 32 or 512.
         depth: residual blocks per level, or hidden layers.
         activation: of the nets.
-        dropout: share of units dropped in training.
+        dropout: share of units, or of channels of conv nets, dropped in training.
         noise: denoising: standard deviation of the noise added to inputs, images being in [0, 1].
         mask: denoising: share of inputs set to 0.
         sparsity: sparse: weight of the mean absolute code.

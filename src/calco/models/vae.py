@@ -220,7 +220,7 @@ class VAE(Estimator):
         width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 32 or 512.
         depth: residual blocks per level, or hidden layers.
         activation: of the nets.
-        dropout: share of units dropped in training.
+        dropout: share of units, or of channels of conv nets, dropped in training.
         likelihood: of an example given its code; auto takes the first that suits the data.
         prior: of the code: standard normal, vamp (mixture of posteriors) or flow (RealNVP).
         pseudo_inputs: components of the vamp prior.

@@ -27,7 +27,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, act: str = "silu", dropout: float = 0.0) -> None:
         super().__init__()
         self.act = activation(act)
-        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        # Whole channels: single values are guessed from their neighbours, so that dropping those hardly regularises.
+        self.drop = nn.Dropout2d(dropout) if dropout else nn.Identity()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)

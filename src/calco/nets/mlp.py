@@ -52,6 +52,10 @@ class MLP(nn.Sequential):
         if len(shape) > 1:
             layers.append(nn.Unflatten(1, shape))
         super().__init__(*layers)
+        for layer in self:
+            if isinstance(layer, nn.Linear):  # torch's own bounds let signals fade with depth (Glorot and Bengio 2010)
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(n, ...) to (n, *out)."""

@@ -32,7 +32,7 @@ def make_autoencoder_nets(
         width: channels of the first conv level, or units per mlp layer; 0 takes 32 or 512.
         depth: residual blocks per level, or hidden layers.
         activation: by name.
-        dropout: share of units dropped in training.
+        dropout: share of units, or of channels of conv nets, dropped in training.
 
     Raises:
         RequestError: conv nets were asked for data that are not images.
