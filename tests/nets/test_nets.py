@@ -43,8 +43,15 @@ def test_an_examples_output_depends_on_it_alone():
 def test_mlp_is_what_its_layers_compute():
     net, x = MLP(3, [5], (2, 1, 2), "tanh"), torch.randn(4, 3)
     first, last = (layer for layer in net if isinstance(layer, torch.nn.Linear))
+    for layer in (first, last):
+        torch.nn.init.normal_(layer.bias)
     expected = torch.tanh(x @ first.weight.T + first.bias) @ last.weight.T + last.bias
     assert torch.allclose(net(x), expected.reshape(4, 2, 1, 2), atol=1e-6)
+
+
+def test_signals_pass_a_deep_mlp_without_fading():
+    out = MLP(200, [200] * 6, 200, "tanh")(0.1 * torch.randn(500, 200))
+    assert 0.03 < float(out.std()) < 0.3
 
 
 def test_bad_names_and_bad_shapes_are_named():
