@@ -51,7 +51,7 @@ def test_mlp_is_what_its_layers_compute():
 
 def test_signals_pass_a_deep_mlp_without_fading():
     out = MLP(200, [200] * 6, 200, "tanh")(0.1 * torch.randn(500, 200))
-    assert 0.03 < float(out.std()) < 0.3
+    assert 0.03 < out.std().item() < 0.3
 
 
 def test_bad_names_and_bad_shapes_are_named():
