@@ -138,6 +138,28 @@ def test_compiled_nets_give_the_same_run():
     assert fitted({**settings, "compile": True})[0] == pytest.approx(fitted(settings)[0], rel=1e-5)
 
 
+def test_a_second_training_of_the_same_nets_keeps_its_precision():
+    seen = []
+
+    class Watched(nn.Linear):
+        def forward(self, input):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().forward(input)
+
+    class Scaled(Model):
+        def __init__(self):
+            super().__init__()
+            self.net = Watched(2, 1)
+
+        def turns(self, batch):
+            yield Turn("model", self.net(batch.x).square().mean(), {})
+
+    model, source = Scaled(), ArraySource(np.arange(8.0).reshape(4, 2))
+    for precision in ("bf16", "fp32", "bf16"):
+        train(model, source, infer_schema(source), Training(steps=2, batch_size=2, precision=precision))
+    assert seen == [True, True, False, False, True, True]
+
+
 class Two(Model):
     """Two players in one step; the second sees the first after its move."""
 

@@ -28,7 +28,7 @@ class AutoencoderModel(Model):
         encoder: (n, ...) to (n, latent).
         decoder: (n, latent) to (n, ...).
         latent: width of the code.
-        bounded: the data lie in [0, 1]: reconstructions go through a sigmoid.
+        bounded: the data lie in [0, 1]: reconstructions are clipped to that.
         noise: standard deviation of Gaussian noise added to inputs in training.
         mask: share of inputs set to 0 in training.
         sparsity: weight of the mean absolute code. A decoder can undo it by growing its weights: use weight decay too.
@@ -68,10 +68,14 @@ class AutoencoderModel(Model):
         if self.contraction:
             x = x.detach().requires_grad_()
         z = self.encoder(x)
-        error = (self.decode(z) - batch.x).square().mean()
-        loss, terms = error, dict[str, Tensor]()
-        if self.sparsity or self.contraction:
-            terms["error"] = error
+        out = self.decoder(z)
+        again = self._bound(out)
+        error = (again - batch.x).square().mean()
+        loss, terms = error, {"error": error}
+        if self.bounded:
+            # Where the clip holds, the square goes on as the straight line that touches it there, so that an output far
+            # out still learns: the matching loss of the clip (Auer, Herbster and Warmuth 1996). Else nets could die.
+            loss = loss + 2 * ((again - batch.x) * (out - again)).mean()
         if self.sparsity:
             terms["activity"] = z.abs().mean()
             loss = loss + self.sparsity * terms["activity"]
@@ -90,8 +94,10 @@ class AutoencoderModel(Model):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(n, latent) to (n, ...)."""
-        out = self.decoder(z)
-        return torch.sigmoid(out) if self.bounded else out
+        return self._bound(self.decoder(z))
+
+    def _bound(self, out: Tensor) -> Tensor:
+        return out.clamp(0, 1) if self.bounded else out
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(n, ...) to the same."""

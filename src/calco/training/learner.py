@@ -107,9 +107,9 @@ class Learner:
             yield
         finally:
             self._place(self.plain)
-            for child in self.plain.values():  # Accelerate puts a forward of its own on the module
-                child.__dict__.pop("_original_forward", None)
-                child.__dict__.pop("forward", None)
+            for child in self.plain.values():  # Accelerate leaves a forward of its own on the module, and a mark
+                for name in ("_original_forward", "forward", "_is_accelerate_prepared"):
+                    child.__dict__.pop(name, None)
                 child._compiled_call_impl = None
 
     def _place(self, children: dict[str, nn.Module]) -> None:
