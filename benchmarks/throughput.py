@@ -138,7 +138,7 @@ def encoding(x: torch.Tensor) -> dict[str, Any]:
     return {"what": what, "unit": "ratio", "better": "higher", "at_least": 0.9, "reach_for": 1.0, **paired(ours, bare, 0, 9)}
 
 
-# The same nets as `make_model("conv", 32)`, handed to pythae; it trains as its users train it.
+# The same nets as `make_model("conv", WIDTH)`, handed to pythae; it trains as its users train it.
 PYTHAE = """
 import sys, time, tempfile, torch
 sys.path.insert(0, sys.argv[1])
@@ -150,7 +150,7 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.data.datasets import BaseDataset
 
-ours, x = make_model("conv", 32), data(2560)
+ours, x = make_model("conv", int(sys.argv[3])), data(2560)
 
 class Encoder(BaseEncoder):
     def __init__(self):
@@ -178,19 +178,20 @@ print("SPEED", len(x) / BATCH / min(times))
 """
 
 
-def against_pythae(python: str) -> list[dict[str, Any]]:
+def against_pythae(python: str, width: int) -> dict[str, Any]:
     """Training with calco's conv nets: calco in its default precision against pythae."""
     x, root = data(2560), Path(__file__).parent.parent
-    ours = calco_block(make_model("conv", 32), x)
+    ours = calco_block(make_model("conv", width), x)
 
     def theirs(_: int) -> float:
-        command = [python, "-W", "ignore", "-c", PYTHAE, str(root), str(torch.get_num_threads())]
+        command = [python, "-W", "ignore", "-c", PYTHAE, str(root), str(torch.get_num_threads()), str(width)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(root))
         return float(next(line for line in done.stdout.splitlines() if line.startswith("SPEED")).split()[1])
 
-    what = "training steps per second, conv nets, batch 128: calco in its default precision over pythae 0.1.2"
+    nets = f"conv nets of width {width}, batch 128"
+    what = f"training steps per second, {nets}: calco in its default precision over pythae 0.1.2"
     measured = paired(ours, theirs, 20, 4)
-    return [{"what": what, "unit": "ratio", "better": "higher", "at_least": 1.8, "reach_for": 3.0, **measured}]
+    return {"what": what, "unit": "ratio", "better": "higher", "at_least": 1.8, "reach_for": 3.0, **measured}
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -201,6 +202,6 @@ def environment(root: Path) -> dict[str, str]:
 if __name__ == "__main__":
     at = commit()
     if "--pythae" in sys.argv:
-        save("throughput_pythae", against_pythae(sys.argv[-1]), at)
+        save("throughput_pythae", [against_pythae(sys.argv[-1], width) for width in (32, 64)], at)
     else:
         save("throughput", against_bare_loops(), at)

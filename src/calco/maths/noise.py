@@ -38,12 +38,21 @@ class _Share:
 _current: _Share | None = None
 
 
+def _seed(seed: int) -> None:
+    """What `torch.manual_seed` does, for devices in use: it takes a millisecond where there are none."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def share(*key: int, index: int = 0, count: int = 1) -> Iterator[None]:
     """Within this context the batch in hand is the `index`-th of `count` equal shares, its noise a function of `key`."""
     global _current
     before, _current = _current, _Share(key, index, count)
-    torch.manual_seed(mix(*key, index))
+    _seed(mix(*key, index))
     try:
         yield
     finally:
