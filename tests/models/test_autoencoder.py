@@ -55,6 +55,29 @@ def test_terms_add_up():
     assert torch.allclose(turn.loss, expected)
 
 
+@pytest.mark.usefixtures("float64")
+def test_clipped_outputs_pay_the_square_inside_and_the_touching_line_outside():
+    out, target = torch.tensor([[-3.0, -3.0, 0.4, 2.0, 2.0]]), torch.tensor([[0.0, 0.7, 0.1, 1.0, 0.2]])
+    codes = out.clone().requires_grad_()
+
+    class Given(nn.Module):
+        def forward(self, x):
+            return codes
+
+    model = AutoencoderModel(Given(), nn.Identity(), 5, bounded=True)
+    (turn,) = model.turns(Batch(target))
+    turn.loss.backward()
+    clipped = out.clamp(0, 1)
+    assert torch.allclose(turn.terms["error"], (clipped - target).square().mean())
+    assert torch.allclose(model.held_out(Batch(target)), turn.terms["error"])
+    # The slope is that of the square at the clip's edge: nothing where the target lies there, else back into the range.
+    assert codes.grad is not None
+    assert torch.allclose(codes.grad, 2 * (clipped - target) / 5)
+    # Against the line by hand: (0 - 0.7)^2 - 2 * 0.7 * -3 and (1 - 0.2)^2 + 2 * 0.8 * (2 - 1).
+    by_hand = torch.tensor([0.0, 0.49 + 4.2, 0.09, 0.0, 0.64 + 1.6]).mean()
+    assert torch.allclose(turn.loss, by_hand)
+
+
 def mixed(n=600):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, 2)) @ rng.normal(size=(2, 8)) + 0.1 * rng.normal(size=(n, 8))
