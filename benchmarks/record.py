@@ -28,11 +28,16 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
 
 
+def _shareable(argument: str) -> str:
+    """An argument without the paths of the machine it was measured on."""
+    return "PYTHON" if Path(argument).is_absolute() else argument
+
+
 def save(name: str, figures: list[dict[str, Any]], measured_at: str, **more: Any) -> None:
     """Write results/NAME.json. A figure is a dict with what, value, unit, at_least, reach_for, better."""
     result = {
         "name": name,
-        "command": "python -m " + " ".join(["benchmarks." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": "python -m " + " ".join(["benchmarks." + Path(sys.argv[0]).stem, *map(_shareable, sys.argv[1:])]),
         "commit": measured_at,
         "machine": machine(),
         "figures": figures,
