@@ -63,7 +63,7 @@ class AutoencoderModel(Model):
         return x
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
-        """One turn: the mean squared error per value, and what the options add to it."""
+        """One turn: the mean squared error per value, and what clipping and the options add to it."""
         x = self.corrupt(batch.x)
         if self.contraction:
             x = x.detach().requires_grad_()
@@ -71,7 +71,9 @@ class AutoencoderModel(Model):
         out = self.decoder(z)
         again = self._bound(out)
         error = (again - batch.x).square().mean()
-        loss, terms = error, {"error": error}
+        loss, terms = error, dict[str, Tensor]()
+        if self.bounded or self.sparsity or self.contraction:
+            terms["error"] = error  # where the loss is more than that
         if self.bounded:
             # Where the clip holds, the square goes on as the straight line that touches it there, so that an output far
             # out still learns: the matching loss of the clip (Auer, Herbster and Warmuth 1996). Else nets could die.
