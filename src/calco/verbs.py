@@ -16,6 +16,7 @@ from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, open_data
 from calco.errors import RequestError, one_of
 from calco.maths import noise
+from calco.memory import kept
 
 CHUNK = 500
 """Examples worked on at once after training."""
@@ -96,7 +97,7 @@ class Verbs(BaseEstimator):
         return torch.tensor([known.index(name) for name in source.classes])
 
     def _map(self, verb: Callable[[Batch], Any], x: Any, y: Any = None) -> list[Any]:
-        with torch.inference_mode():
+        with torch.inference_mode(), kept():
             return [verb(batch) for batch in self.batches(x, y)]
 
     # -- the verbs --------------------------------------------------------------------------------------------------

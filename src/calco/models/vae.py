@@ -165,8 +165,8 @@ class VAEModel(Model):
         """A lower bound, in expectation, of log p(x) that tightens with `samples`; (n, ...) to (n,), nats."""
         batch = Batch(x, y)
         mean, log_var = (part[:, None] for part in posterior(self.encoder(with_label(x, y, self.classes))))
-        # As many samples at once as keep the decoder's output near 16 million numbers.
-        size = max(1, int(16e6) // (len(x) * math.prod(self.likelihood.params_shape)))
+        # As many samples at once as keep the decoder's output near a million numbers: more is slower, for want of cache.
+        size = max(1, int(1e6) // (len(x) * math.prod(self.likelihood.params_shape)))
         log_w = []
         for start in range(0, self.samples, size):
             k = min(size, self.samples - start)

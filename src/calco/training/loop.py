@@ -22,6 +22,7 @@ from calco.contract import Batch, Model
 from calco.data import Raw, Schema, Source, batches
 from calco.errors import RequestError, RunError
 from calco.maths import noise
+from calco.memory import kept
 from calco.runs import Run
 from calco.training.hardware import make_accelerator
 from calco.training.learner import Learner
@@ -269,7 +270,7 @@ def train(
     """
     if training.patience and held is None:
         raise RequestError("patience needs held-out data: give validation data, or set validation to a share such as 0.1.")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), kept():
         loop = Loop(model, source, schema, training, held, run, report)
         loop.load()
         if training.trackers:
