@@ -77,7 +77,7 @@ def test_every_verb(name, data, calco, tmp_path, pictures):
     code, said = calco("fit", name, what, "--out", run, *SHORT)
     assert code == 0, said
     assert "calco report" in said
-    count = 360 if data == "digits" else 24
+    count, role = (360, "held-out") if data == "digits" else (24, "training")
     for out in ("s.png", "s.npy", "s.csv", "s.parquet", "folder"):
         code, said = calco("sample", run, "-n", "5", "--out", tmp_path / out, "--seed", "2")
         assert code == 0, said
@@ -102,10 +102,11 @@ def test_every_verb(name, data, calco, tmp_path, pictures):
         assert "cannot log_prob: it can encode" in said
     assert calco("evaluate", run, what)[0] == 0
     report = json.loads((run / "report.json").read_text())
-    assert report["figures"][0]["protocol"].startswith(f"mean over {count} held-out examples")
-    assert calco("report", run, "--data", what)[0] == 0
+    assert report["figures"][0]["protocol"].startswith(f"mean over {count} {role} examples")
+    assert calco("report", run)[0] == 0
     page = (run / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
+    assert f"{count} {role} examples" in page
     assert page.count("data:image") >= 6
     assert calco("resume", run)[0] == 0
 
@@ -336,3 +337,27 @@ def test_the_demonstration(calco, tmp_path, monkeypatch):
     began = time.perf_counter()
     assert calco("demo", "--out", tmp_path / "demo")[0] == 0
     assert time.perf_counter() - began < 20
+
+
+def test_a_folder_is_read_again_as_for_the_run(calco, tmp_path, pictures):
+    run = tmp_path / "run"
+    assert calco("fit", "autoencoder", pictures, "--size", "12", "10", "--mode", "L", "--out", run, *SHORT)[0] == 0
+    assert calco("reconstruct", run, pictures, "--out", tmp_path / "r.npy")[0] == 0
+    assert np.load(tmp_path / "r.npy").shape == (24, 12, 10)
+    assert calco("evaluate", run, pictures)[0] == 0
+    report = json.loads((run / "report.json").read_text())
+    assert report["figures"][0]["protocol"].startswith("mean over 24 training examples")
+    assert calco("report", run)[0] == 0
+    assert "24 training examples" in (run / "report.html").read_text()
+    code, said = calco("encode", run, pictures, "--size", "9", "9", "--out", tmp_path / "z.npy")
+    assert code == 2
+    assert "the model knows 12 x 10 x 1" in said
+
+
+def test_a_stopped_run_on_resized_images_goes_on(calco, tmp_path, pictures):
+    run = tmp_path / "run"
+    assert calco("fit", "autoencoder", pictures, "--size", "12", "10", "--out", run, *SHORT, "--checkpoint-every", "4")[0] == 0
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    code, said = calco("resume", run)
+    assert code == 0, said

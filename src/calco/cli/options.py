@@ -19,11 +19,16 @@ class DataOptions:
     mode: Annotated[Literal["L", "RGB"] | None, Parameter(help="Convert the images of a folder to grey (L) or colour.")] = None
     skip_corrupt: Annotated[bool, Parameter(help="Leave out images that cannot be read.", negative="")] = False
 
-    def open(self, data: str, part: str) -> Any:
-        """The source that `data` names."""
+    def open(self, data: str, part: str, run: Path | None = None) -> Any:
+        """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
         from calco.data import open_data
+        from calco.runs import Run
 
-        return open_data(data, part=part, **vars(self))
+        options = vars(self)
+        if run is not None and Path(data).is_dir():
+            before = Run(run).record["data"].get("open") or {}
+            options = {name: value or (name != "labels" and before.get(name)) or None for name, value in options.items()}
+        return open_data(data, part=part, **{name: value for name, value in options.items() if value})
 
 
 DEFAULT = DataOptions()

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,6 +10,7 @@ from calco.cli.options import DEFAULT, DataOptions
 
 RunFolder = Annotated[Path, Parameter(help="A run folder.")]
 Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or a folder of images.")]
+MEASURED = "What to measure on; if not given a named set's test part, the held-out data or the training data of the run."
 Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
 
 
@@ -93,7 +94,7 @@ def encode(
     check_output(out, images=False)
     estimator = load(run, device)
     estimator.require("encode")
-    codes = estimator.encode(options.open(data, "test"))
+    codes = estimator.encode(options.open(data, "test", run))
     write_array(out, codes, [f"z{i}" for i in range(codes.shape[1])])
     print(f"{len(codes)} codes of width {codes.shape[1]} in {out}")
 
@@ -113,7 +114,7 @@ def reconstruct(
     estimator = load(run, device)
     estimator.require("reconstruct")
     check_output(out, images=len(estimator.schema_.shape) == 3)
-    source = options.open(data, "test")
+    source = options.open(data, "test", run)
     write_examples(out, estimator.reconstruct(source), estimator.schema_)
     print(f"{len(source)} reconstructions in {out}")
 
@@ -138,7 +139,7 @@ def score(
     estimator = load(run, device)
     estimator.require("log_prob")
     estimator.set_samples(samples)
-    values, errors = estimator.log_prob(options.open(data, "test"), with_error=True, seed=seed)
+    values, errors = estimator.log_prob(options.open(data, "test", run), with_error=True, seed=seed)
     write_array(out, np.stack((values, errors), 1), ["log_prob", "standard_error"])
     spread = values.std() / len(values) ** 0.5
     print(
@@ -148,7 +149,7 @@ def score(
 
 def evaluate(
     run: RunFolder,
-    data: Annotated[str | None, Parameter(help="What to measure on; the test part of a named set.")] = None,
+    data: Annotated[str | None, Parameter(help=MEASURED)] = None,
     *,
     samples: Annotated[int | None, Parameter(help="Samples of a likelihood's estimate, where it is one.")] = None,
     options: DataOptions = DEFAULT,
@@ -161,7 +162,7 @@ def evaluate(
 
     estimator = load(run, device)
     estimator.set_samples(samples)
-    source = options.open(data or _held_out(run), "test")
+    source = _to_measure_on(run, data, options)
     figures = measure(estimator, source)
     save_figures(run / "report.json", source, figures)
     _print_figures(estimator.family, figures)
@@ -171,7 +172,7 @@ def evaluate(
 def report(
     runs: Annotated[list[Path], Parameter(help="One run folder, or several to show side by side.", negative="")],
     *,
-    data: Annotated[str | None, Parameter(help="What to show and measure on; the test part of a named set.")] = None,
+    data: Annotated[str | None, Parameter(help=MEASURED)] = None,
     out: Annotated[Path | None, Parameter(help="The page to write; report.html in the first run if not given.")] = None,
     options: DataOptions = DEFAULT,
 ) -> None:
@@ -181,7 +182,7 @@ def report(
     from calco.report.page import save_figures
 
     estimators = [load(run) for run in runs]
-    source = options.open(data or _held_out(runs[0]), "test")
+    source = _to_measure_on(runs[0], data, options)
     page = out or runs[0] / "report.html"
     measured = write_report(estimators, source, page)
     for run, figures in zip(runs, measured, strict=True):
@@ -220,21 +221,27 @@ def families() -> None:
     Console().print(table)
 
 
-def _held_out(run: Path) -> str:
-    """The test part of the named set that a run was trained on.
+def _to_measure_on(run: Path, data: str | None, options: DataOptions) -> Any:
+    """The source of `data`; without it, of a named set's test part, of the run's held-out data, or of its training data.
 
     Raises:
-        RequestError: it was trained on something else.
+        RequestError: the run's data were in memory.
     """
+    from calco.data import open_data
     from calco.data.named import SETS
     from calco.errors import RequestError
     from calco.runs import Run
 
-    again = (Run(run).record.get("data", {}).get("open") or {}).get("data", "")
-    stem = again.partition(":")[0]
-    if stem not in SETS:
-        raise RequestError("Say what data to measure on: the run was not trained on a named set with a test part.")
-    return f"{stem}:{SETS[stem].parts[-1]}"
+    record = Run(run).record
+    trained, held = ((record.get(key) or {}).get("open") or {} for key in ("data", "held_out"))
+    stem = str(trained.get("data", "")).partition(":")[0]
+    if data is None and stem in SETS:
+        data = f"{stem}:{SETS[stem].parts[-1]}"
+    if data is not None:
+        return options.open(data, "test", run)
+    if not (held or trained):
+        raise RequestError("Say what data to measure on: those of the run were in memory.")
+    return open_data(**(held or trained))
 
 
 def _print_figures(title: str, figures: list) -> None:

@@ -56,6 +56,7 @@ def open_data(
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    size = size and (size[0], size[1])  # JSON knows no tuples, and the fingerprint of a folder tells them from lists
     if labels is not None:
         if y is not None:
             raise RequestError("Labels were given both as y and as a file: give one of them.")

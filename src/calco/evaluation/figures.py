@@ -59,6 +59,11 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]
     ]
 
 
+def role(source: Source, train: Source) -> str:
+    """What to call the examples measured on: held-out ones, or the training data themselves."""
+    return "training" if source.describe()["fingerprint"] == train.describe()["fingerprint"] else "held-out"
+
+
 def training_data(estimator: Estimator) -> Source:
     """The data that a run was trained on, opened again.
 

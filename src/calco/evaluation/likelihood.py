@@ -6,7 +6,7 @@ import numpy as np
 
 from calco.data import Source
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure
+from calco.evaluation.figures import Figure, role
 from calco.evaluation.reconstruction import as_matrix
 
 FITTED_ON = 20_000
@@ -14,14 +14,14 @@ FITTED_ON = 20_000
 
 
 def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """Mean log density of held-out examples in nats, and in bits per value where the values are discrete."""
+    """Mean log density of the examples in nats, and in bits per value where the values are discrete."""
     values, errors = estimator.log_prob(source, with_error=True)
     constant = constant_log_prob(estimator, source, train)
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
     estimate = float(np.sqrt(np.nansum(errors**2)) / n)
     protocol = (
-        f"mean over {n:,} held-out examples; {estimator.density_}; the standard error is over examples,"
+        f"mean over {n:,} {role(source, train)} examples; {estimator.density_}; the standard error is over examples,"
         f" that of the estimate itself is {estimate:.2g}"
     )
     name = "constant model: values independent, each with its frequencies in the training data"

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 
 from calco.data import Source, Subset
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure
+from calco.evaluation.figures import Figure, role
 
 FITTED_ON = 20_000
 """Training examples that PCA is fitted on at most."""
@@ -35,7 +35,7 @@ def reconstruction_figures(estimator: Estimator, source: Source, train: Source) 
             name="reconstruction error",
             value=float(errors.mean()),
             unit="squared error per value",
-            protocol=f"mean over {len(source):,} held-out examples",
+            protocol=f"mean over {len(source):,} {role(source, train)} examples",
             better="lower",
             error=float(errors.std() / np.sqrt(len(errors))),
             baseline=baseline,

@@ -36,7 +36,7 @@ def write_report(
 
     Args:
         estimators: fitted or loaded, all on data like `data`.
-        data: held-out data to measure on and to show.
+        data: to measure on and to show, best held-out.
         path: of the HTML file.
         figures: of each estimator, where they are measured already.
         title: of the page.
@@ -56,7 +56,9 @@ def write_report(
         ),
     ]
     about = source.describe()
-    head = f"{len(source):,} held-out examples of {html.escape(about['about'])}"
+    trained_on = [e.run_.record["data"]["fingerprint"] for e in estimators if e.run_]
+    kind = "training" if about["fingerprint"] in trained_on else "held-out"
+    head = f"{len(source):,} {kind} examples of {html.escape(about['about'])}"
     page = _template().substitute(title=html.escape(title), about=head, body="\n".join(s for s in sections if s))
     with written_aside(Path(path)) as aside:
         aside.write_text(page, encoding="utf-8")
