@@ -244,7 +244,7 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
     ("What was trained", "", _trained),
     (
         "Originals and what the model keeps of them",
-        "Above, examples it has not seen; below, decoded from their codes.",
+        "Above, examples of those named at the top; below, decoded from their codes.",
         _reconstructions,
     ),
     ("Samples", "New examples, none picked by hand.", _samples),
