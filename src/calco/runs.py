@@ -168,6 +168,11 @@ class Run:
             raise RequestError(f"{self.path / 'run.json'} lacks a valid {name!r}: it is damaged or was edited by hand.")
         return value
 
+    def opening(self, name: str = "data") -> dict[str, Any]:
+        """How `open_data` opens the run's data (or those named) again; empty where there are none, or they were in memory."""
+        described = self.record.get(name)
+        return (described.get("open") or {}) if isinstance(described, dict) else {}
+
     def log(self, line: dict[str, Any]) -> None:
         """Append one line to log.jsonl."""
         try:

@@ -87,6 +87,12 @@ class TestFolder:
         with pytest.raises(RequestError, match="holds no images"):
             open_data(tmp_path)
 
+    def test_a_size_read_back_from_json_is_the_same_size(self, tmp_path, monkeypatch):
+        save(tmp_path / "a.png")
+        monkeypatch.setattr(module, "IN_MEMORY", 10)
+        first, again = (open_data(tmp_path, size=size) for size in ((6, 5), [6, 5]))
+        assert first.describe()["fingerprint"] == again.describe()["fingerprint"]
+
     def test_a_folder_too_large_for_memory_is_decoded_batch_by_batch(self, tmp_path, monkeypatch):
         images = [save(tmp_path / str(i % 2) / f"{i}.png") for i in range(6)]
         monkeypatch.setattr(module, "IN_MEMORY", 10)

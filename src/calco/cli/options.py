@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from calco.runs import Run
 
 
 @Parameter(name="*", group="Data")
@@ -19,16 +22,15 @@ class DataOptions:
     mode: Annotated[Literal["L", "RGB"] | None, Parameter(help="Convert the images of a folder to grey (L) or colour.")] = None
     skip_corrupt: Annotated[bool, Parameter(help="Leave out images that cannot be read.", negative="")] = False
 
-    def open(self, data: str, part: str, run: Path | None = None) -> Any:
+    def open(self, data: str, part: str, run: "Run | None" = None) -> Any:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
         from calco.data import open_data
-        from calco.runs import Run
 
-        options = vars(self)
+        options = {name: value for name, value in vars(self).items() if value}
         if run is not None and Path(data).is_dir():
-            before = Run(run).record["data"].get("open") or {}
-            options = {name: value or (name != "labels" and before.get(name)) or None for name, value in options.items()}
-        return open_data(data, part=part, **{name: value for name, value in options.items() if value})
+            before = run.opening()
+            options = {name: before[name] for name in ("size", "mode", "skip_corrupt") if name in before} | options
+        return open_data(data, part=part, **options)
 
 
 DEFAULT = DataOptions()

@@ -2,11 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from calco.cli.options import DEFAULT, DataOptions
+
+if TYPE_CHECKING:
+    from calco.runs import Run
 
 RunFolder = Annotated[Path, Parameter(help="A run folder.")]
 Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or a folder of images.")]
@@ -94,7 +97,7 @@ def encode(
     check_output(out, images=False)
     estimator = load(run, device)
     estimator.require("encode")
-    codes = estimator.encode(options.open(data, "test", run))
+    codes = estimator.encode(options.open(data, "test", estimator.run_))
     write_array(out, codes, [f"z{i}" for i in range(codes.shape[1])])
     print(f"{len(codes)} codes of width {codes.shape[1]} in {out}")
 
@@ -114,7 +117,7 @@ def reconstruct(
     estimator = load(run, device)
     estimator.require("reconstruct")
     check_output(out, images=len(estimator.schema_.shape) == 3)
-    source = options.open(data, "test", run)
+    source = options.open(data, "test", estimator.run_)
     write_examples(out, estimator.reconstruct(source), estimator.schema_)
     print(f"{len(source)} reconstructions in {out}")
 
@@ -139,7 +142,7 @@ def score(
     estimator = load(run, device)
     estimator.require("log_prob")
     estimator.set_samples(samples)
-    values, errors = estimator.log_prob(options.open(data, "test", run), with_error=True, seed=seed)
+    values, errors = estimator.log_prob(options.open(data, "test", estimator.run_), with_error=True, seed=seed)
     write_array(out, np.stack((values, errors), 1), ["log_prob", "standard_error"])
     spread = values.std() / len(values) ** 0.5
     print(
@@ -162,7 +165,7 @@ def evaluate(
 
     estimator = load(run, device)
     estimator.set_samples(samples)
-    source = _to_measure_on(run, data, options)
+    source = _to_measure_on(estimator.run_, data, options)
     figures = measure(estimator, source)
     save_figures(run / "report.json", source, figures)
     _print_figures(estimator.family, figures)
@@ -182,7 +185,7 @@ def report(
     from calco.report.page import save_figures
 
     estimators = [load(run) for run in runs]
-    source = _to_measure_on(runs[0], data, options)
+    source = _to_measure_on(estimators[0].run_, data, options)
     page = out or runs[0] / "report.html"
     measured = write_report(estimators, source, page)
     for run, figures in zip(runs, measured, strict=True):
@@ -221,7 +224,7 @@ def families() -> None:
     Console().print(table)
 
 
-def _to_measure_on(run: Path, data: str | None, options: DataOptions) -> Any:
+def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) -> Any:
     """The source of `data`; without it, of a named set's test part, of the run's held-out data, or of its training data.
 
     Raises:
@@ -230,10 +233,8 @@ def _to_measure_on(run: Path, data: str | None, options: DataOptions) -> Any:
     from calco.data import open_data
     from calco.data.named import SETS
     from calco.errors import RequestError
-    from calco.runs import Run
 
-    record = Run(run).record
-    trained, held = ((record.get(key) or {}).get("open") or {} for key in ("data", "held_out"))
+    trained, held = (run.opening(name) if run else {} for name in ("data", "held_out"))
     stem = str(trained.get("data", "")).partition(":")[0]
     if data is None and stem in SETS:
         data = f"{stem}:{SETS[stem].parts[-1]}"

@@ -59,9 +59,9 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]
     ]
 
 
-def role(source: Source, train: Source) -> str:
-    """What to call the examples measured on: held-out ones, or the training data themselves."""
-    return "training" if source.describe()["fingerprint"] == train.describe()["fingerprint"] else "held-out"
+def role(source: Source, *trained_on: str) -> str:
+    """What to call examples, given the fingerprints of training data: held-out, or training where they are among those."""
+    return "training" if source.describe()["fingerprint"] in trained_on else "held-out"
 
 
 def training_data(estimator: Estimator) -> Source:
@@ -70,7 +70,7 @@ def training_data(estimator: Estimator) -> Source:
     Raises:
         RequestError: they were in memory, or are there no more.
     """
-    again = estimator.run_.record.get("data", {}).get("open") if estimator.run_ else None
+    again = estimator.run_.opening() if estimator.run_ else None
     if not again:
         raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
     return open_data(**again)

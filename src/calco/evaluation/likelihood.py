@@ -20,8 +20,9 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
     estimate = float(np.sqrt(np.nansum(errors**2)) / n)
+    kind = role(source, train.describe()["fingerprint"])
     protocol = (
-        f"mean over {n:,} {role(source, train)} examples; {estimator.density_}; the standard error is over examples,"
+        f"mean over {n:,} {kind} examples; {estimator.density_}; the standard error is over examples,"
         f" that of the estimate itself is {estimate:.2g}"
     )
     name = "constant model: values independent, each with its frequencies in the training data"

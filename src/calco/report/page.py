@@ -15,6 +15,7 @@ from calco.contract import Batch
 from calco.data import Source, Subset, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
+from calco.evaluation.figures import role
 from calco.report.pictures import curves, grid, scatter
 from calco.runs import write_json, written_aside
 
@@ -56,9 +57,8 @@ def write_report(
         ),
     ]
     about = source.describe()
-    trained_on = [e.run_.record["data"]["fingerprint"] for e in estimators if e.run_]
-    kind = "training" if about["fingerprint"] in trained_on else "held-out"
-    head = f"{len(source):,} {kind} examples of {html.escape(about['about'])}"
+    trained_on = [e.run_.field("data", dict).get("fingerprint", "") for e in estimators if e.run_]
+    head = f"{len(source):,} {role(source, *trained_on)} examples of {html.escape(about['about'])}"
     page = _template().substitute(title=html.escape(title), about=head, body="\n".join(s for s in sections if s))
     with written_aside(Path(path)) as aside:
         aside.write_text(page, encoding="utf-8")
