@@ -21,6 +21,14 @@ class Turn(NamedTuple):
     terms: dict[str, Tensor]
 
 
+class Verdict(NamedTuple):
+    """How good a model is on held-out data: a figure that falls as it improves, others for the log, and what looks wrong."""
+
+    value: float
+    terms: dict[str, float] = {}  # noqa: RUF012  a default of a NamedTuple; nobody changes it
+    warning: str = ""
+
+
 class Model(nn.Module):
     """Nets plus the mathematics of one family.
 
@@ -39,22 +47,42 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """What is set from the data before the first step; `batches` are some training examples."""
+
     def at_step(self, step: int, steps: int) -> None:
-        """Told before each step (0 <= step < steps), for what a family schedules itself (warm-up, late objectives)."""
+        """Told before each step (0 <= step < steps), for what a family schedules itself, and for states that move on.
+
+        It sees no batch, so that every process does the same; its noise is that of a step, as in `turns`.
+        """
 
     def held_out(self, batch: Batch) -> Tensor:
         """A scalar, the mean over the batch of what should fall as the model improves; moves no state."""
         raise NotImplementedError
+
+    def judge(self, batches: Iterable[Batch]) -> Verdict:
+        """The model on all held-out data: the mean of `held_out` unless a family knows better; moves no state."""
+        total, count = 0.0, 0
+        for batch in batches:
+            total, count = total + float(self.held_out(batch)) * len(batch.x), count + len(batch.x)
+        return Verdict(total / count)
 
     def conclude(self, batches: Iterable[Batch]) -> None:
         """What is learned in closed form once the nets are trained; what it learns must be in buffers."""
 
 
 class LogProb(NamedTuple):
-    """Log density per example in nats, shape (n,), and the standard error of each estimate, shape (n,)."""
+    """Log density per example in nats, shape (n,), and the standard error of each estimate, shape (n,).
+
+    Where an estimate may err upwards, `low` is one that errs downwards, with the error `low_error`. `shared` says that
+    the errors are those of one number that all examples have in common, so that a mean over examples does not reduce them.
+    """
 
     value: Tensor
     error: Tensor
+    low: Tensor | None = None
+    low_error: Tensor | None = None
+    shared: bool = False
 
 
 @runtime_checkable
@@ -99,6 +127,15 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class Completes(Protocol):
+    """Fills in what is not known of an example."""
+
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        """Draws of the unknown values given the known ones: x and the mask `known`, both (n, ...), to (n, ...)."""
+        ...
+
+
+@runtime_checkable
 class HasLogProb(Protocol):
     """Has a density. `density` says what its numbers are: exact, an estimate or a bound, with how many samples."""
 
@@ -135,6 +172,7 @@ CAPABILITIES: dict[str, type] = {
     "decode": Decodes,
     "reconstruct": Reconstructs,
     "sample": Samples,
+    "complete": Completes,
     "log_prob": HasLogProb,
     "predict": Predicts,
     "segment": Segments,

@@ -21,7 +21,7 @@ from calco.data import Schema, Source, infer_schema, open_data, schema_from_json
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.runs import Run
-from calco.training import Interrupted, Report, Training, check_type, train
+from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import CHUNK, Verbs, device_of
 
 CONCLUDE = 10_000
@@ -52,6 +52,10 @@ class Estimator(TransformerMixin, Verbs):
         Raises:
             RequestError: a hyper-parameter does not fit the data.
         """
+
+    def chosen(self, schema: Schema) -> str:
+        """What it chooses by itself for data of this schema and the user should know of: a sentence, or nothing."""
+        return ""
 
     def settings(self) -> Training:
         """The training settings: the family's recipe with the changes of `training`."""
@@ -125,21 +129,45 @@ class Estimator(TransformerMixin, Verbs):
             if report is not None:
                 report(line)
 
-        finished = train(model, source, schema, settings, held=held, run=run, report=tell)
+        note = self.chosen(schema)
+        if note and not (run and run.history()):
+            tell({"step": 0, "note": note})
+            if run and int(os.environ.get("RANK", "0")) == 0:
+                run.log(lines[0])
         with torch.random.fork_rng(), torch.no_grad():
-            model.conclude(self._some(source, schema, settings, model))
-        self.model_, self.schema_, self.run_ = model, schema, run
-        self.history_ = run.history() if run else lines
-        if run is not None and int(os.environ.get("RANK", "0")) == 0:
-            status = "finished" if finished else "interrupted"
-            seconds = self.history_[-1]["seconds"] if self.history_ else 0.0
-            run.save_model(model.state_dict(), status=status, seconds=seconds)
+            model.begin(self._some(source, schema, settings, model))
+        try:
+            finished = train(model, source, schema, settings, held=held, run=run, report=tell)
+        except Diverged as error:
+            if error.usable:
+                self._conclude(model, source, schema, settings, run, lines, "diverged")
+            raise
+        self._conclude(model, source, schema, settings, run, lines, "finished" if finished else "interrupted")
         if not finished:
             if run is None:
                 warnings.warn("Training was stopped by a signal: the model is as it was then.", stacklevel=3)
                 return self
             raise Interrupted(f"Stopped by a signal; the run is saved. Go on with: calco resume {run.path}")
         return self
+
+    def _conclude(
+        self,
+        model: Model,
+        source: Source,
+        schema: Schema,
+        settings: Training,
+        run: Run | None,
+        lines: list[dict[str, Any]],
+        status: str,
+    ) -> None:
+        """Become the estimator of a trained model, and save it."""
+        with torch.random.fork_rng(), torch.no_grad():
+            model.conclude(self._some(source, schema, settings, model))
+        self.model_, self.schema_, self.run_ = model, schema, run
+        self.history_ = run.history() if run else lines
+        if run is not None and int(os.environ.get("RANK", "0")) == 0:
+            seconds = next((line["seconds"] for line in reversed(self.history_) if "seconds" in line), 0.0)
+            run.save_model(model.state_dict(), status=status, seconds=seconds)
 
     def _some(self, source: Source, schema: Schema, settings: Training, model: Model) -> Iterator[Batch]:
         """Training examples for `conclude`, the same ones every time."""

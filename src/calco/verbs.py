@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,36 @@ from calco.memory import kept
 
 CHUNK = 500
 """Examples worked on at once after training."""
+
+
+class Estimate(NamedTuple):
+    """Log densities in nats, float64 of shape (n,), as in `contract.LogProb`; see there for `low` and `shared`."""
+
+    value: np.ndarray
+    error: np.ndarray
+    low: np.ndarray | None
+    low_error: np.ndarray | None
+    shared: bool
+
+    def mean_error(self, errors: np.ndarray) -> float:
+        """Standard error that the estimate gives the mean over the examples."""
+        return float(errors[0] if self.shared else np.sqrt(np.nansum(errors**2)) / len(errors))
+
+    def bracket(self) -> str:
+        """Between what the mean lies, and whether to trust it; nothing where the estimate is not one of two."""
+        if self.low is None or self.low_error is None:
+            return ""
+        high, low = float(self.value.mean()), float(self.low.mean())
+        width = high - low
+        text = (
+            f"{high:.2f} ± {self.mean_error(self.error):.2g} forwards, {low:.2f} ± {self.mean_error(self.low_error):.2g}"
+            f" backwards: a bracket of {width:.2f} nats"
+        )
+        return text if abs(width) <= TRUSTED else f"{text}, NOT TRUSTWORTHY: take more samples and betas, or train other chains"
+
+
+TRUSTED = 3.0
+"""Nats: a mean log density between two estimates further apart is not to be trusted."""
 
 
 class Unable(RequestError, AttributeError):
@@ -144,19 +174,27 @@ class Verbs(BaseEstimator):
         return model.ways if "sample" in self.capabilities_ else ()
 
     @available_if(_can("sample"))
-    def sample(self, n: int, *, way: str | None = None, label: Any = None, seed: int = 0) -> Any:
+    def sample(
+        self, n: int, *, way: str | None = None, label: Any = None, known: Any = None, mask: Any = None, seed: int = 0
+    ) -> Any:
         """`n` new examples, as data like those that went in.
 
         Args:
             n: how many, at least 1.
             way: one of `ways_`; the first if not given.
             label: the class to sample, for a conditional model; without it classes are drawn evenly.
+            known: one example, or `n`, of which some values are given and the others are sampled.
+            mask: which values are given: booleans of the shape of one example.
             seed: same seed, same samples.
 
         Raises:
-            RequestError: n, way or label are not possible.
+            RequestError: n, way, label, known or mask are not possible.
         """
-        return self.schema_.decode(self.sample_tensor(n, way=way, label=label, seed=seed))
+        if known is None and mask is None:
+            return self.schema_.decode(self.sample_tensor(n, way=way, label=label, seed=seed))
+        if way is not None or label is not None:
+            raise RequestError("Samples with known values cannot have a way or a label too: leave those out.")
+        return self.schema_.decode(self.complete_tensor(n, known, mask, seed=seed))
 
     @available_if(_can("sample"))
     def sample_tensor(self, n: int, *, way: str | None = None, label: Any = None, seed: int = 0) -> Tensor:
@@ -181,6 +219,34 @@ class Verbs(BaseEstimator):
             ]
         return torch.cat(parts)
 
+    def complete_tensor(self, n: int, known: Any, mask: Any, *, seed: int = 0) -> Tensor:
+        """Samples with known values before the schema turns them back: (n, *schema_.shape), on the CPU.
+
+        Raises:
+            RequestError: the family cannot, or n, known or mask are not possible.
+        """
+        self.require("complete")
+        model: Any = self._model()
+        shape = self.schema_.shape
+        if n < 1:
+            raise RequestError(f"Cannot sample {n} examples: ask for at least 1.")
+        if known is None or mask is None:
+            raise RequestError("Give both: known, an example, and mask, which of its values are known.")
+        raw, flags = np.asarray(known), np.asarray(mask)
+        raw = raw[None] if raw.ndim == self.schema_.raw_axes else raw
+        x = self.schema_.encode(raw)
+        if flags.dtype != bool or flags.shape != raw.shape[1:]:
+            raise RequestError(
+                f"The mask is {flags.dtype} of shape {flags.shape}: give booleans of shape {raw.shape[1:]}, true where known."
+            )
+        if len(x) not in (1, n):
+            raise RequestError(f"There are {len(x)} known examples for {n} samples: give one, or as many as samples.")
+        where = torch.from_numpy(flags if flags.ndim < 3 else np.moveaxis(flags, -1, 0))
+        x, where = (t.expand(n, *shape).to(device_of(model)) for t in (x, where))
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(noise.mix(seed))
+            return torch.cat([model.complete(x[i : i + CHUNK], where[i : i + CHUNK]).cpu() for i in range(0, n, CHUNK)])
+
     def class_index(self, label: Any) -> int:
         """The index of a class by its name.
 
@@ -203,31 +269,54 @@ class Verbs(BaseEstimator):
 
         Probability mass where the data are discrete. With `with_error` also the standard error of each estimate, (n,).
         """
+        found = self.log_prob_estimate(x, y, seed=seed)
+        return (found.value, found.error) if with_error else found.value
+
+    @available_if(_can("log_prob"))
+    def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> "Estimate":
+        """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
         with torch.random.fork_rng():
             torch.manual_seed(noise.mix(seed))
             parts = self._map(lambda b: model.log_prob(b.x, b.y), x, y)
-        value = torch.cat([p.value.cpu() for p in parts]).double().numpy() + self.schema_.log_det
-        return (value, torch.cat([p.error.cpu() for p in parts]).double().numpy()) if with_error else value
+
+        def joined(name: str) -> Any:
+            column = [getattr(part, name) for part in parts]
+            return None if column[0] is None else torch.cat([c.cpu() for c in column]).double().numpy()
+
+        low = joined("low")
+        return Estimate(
+            joined("value") + self.schema_.log_det,
+            joined("error"),
+            None if low is None else low + self.schema_.log_det,
+            joined("low_error"),
+            parts[0].shared,
+        )
 
     @available_if(_can("log_prob"))
     def score(self, x: Any, y: Any = None) -> float:
         """Mean log density in nats: higher is better."""
         return float(self.log_prob(x, y).mean())
 
-    def set_samples(self, samples: int | None) -> None:
-        """Change how many samples an estimated density takes, where it is one; None changes nothing.
+    def adjust(self, **settings: int | None) -> Self:
+        """Change numbers that a model can be asked with other values of after training; None changes nothing.
+
+        Those are the ones of `model_.adjustable`: samples and temperatures of an estimate, sweeps of a chain.
 
         Raises:
-            RequestError: the number is not positive, or the density is not estimated.
+            RequestError: the family has no such number, or it is too small.
         """
-        if samples is None:
-            return
-        if not hasattr(self._model(), "samples"):
-            raise RequestError(f"The family {self.family!r} does not estimate a density by samples: leave the number out.")
-        if samples < 1:
-            raise RequestError(f"Cannot estimate with {samples} samples: take at least 1.")
-        self.model_.samples = samples  # type: ignore[assignment]
+        known = getattr(self._model(), "adjustable", ())
+        for name, value in settings.items():
+            if value is None:
+                continue
+            if name not in known:
+                has = f"it has {', '.join(known)}" if known else "it has none"
+                raise RequestError(f"The family {self.family!r} has no {name} to change after training: {has}.")
+            if value < 1:
+                raise RequestError(f"{name} is {value}: it must be at least 1.")
+            setattr(self.model_, name, value)
+        return self
 
     def _model(self) -> Model:
         self._fitted()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from calco.cli import main
 from calco.models import families
+from tests.small import small
 
 SHORT = ["--steps", "8", "--batch-size", "16", "--latent", "3", "--log-every", "4"]
 
@@ -40,7 +41,7 @@ def runs(tmp_path_factory):
     """One run per family on digits."""
     folder = tmp_path_factory.mktemp("runs")
     for name, cls in families().items():
-        cls(latent=3, training={"steps": 8, "batch_size": 16, "log_every": 4}).fit("digits", out=folder / name)
+        small(cls, training={"steps": 8, "batch_size": 16, "log_every": 4}).fit("digits", out=folder / name)
     return folder
 
 

@@ -9,6 +9,7 @@ import torch
 
 from calco.models import families
 from calco.runs import Run, read_tensors
+from tests.small import small
 from tests.training.worker import data
 
 SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, "ema": 0.9, "clip": 1.0, "lr_warmup": 0}
@@ -17,7 +18,7 @@ SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, 
 @pytest.mark.parametrize("name", families())
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_two_processes_walk_the_path_of_one(name, accumulate, tmp_path):
-    alone = families()[name](latent=3, training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "one")
+    alone = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "one")
     settings = json.dumps({**SETTINGS, "accumulate": accumulate, "device": "cpu"})
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     command += ["tests.training.worker", name, str(tmp_path / "two"), settings]
@@ -27,7 +28,7 @@ def test_two_processes_walk_the_path_of_one(name, accumulate, tmp_path):
     assert [line["step"] for line in both] == [line["step"] for line in alone.history_]
     one, two = (read_tensors(tmp_path / which / "model.safetensors")[0] for which in ("one", "two"))
     moved = 0.0
-    fresh = families()[name](latent=3, training={**SETTINGS, "lr": 1e-12}).fit(data()).model_.state_dict()
+    fresh = small(families()[name], training={**SETTINGS, "lr": 1e-12}).fit(data()).model_.state_dict()
     for key, value in one.items():
         if not key.startswith("codes"):
             assert torch.allclose(value, two[key], atol=1e-4), key

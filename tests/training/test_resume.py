@@ -14,6 +14,7 @@ from calco.errors import RequestError
 from calco.models import families, family
 from calco.runs import Run, read_tensors
 from calco.training import Interrupted
+from tests.small import small
 from tests.training.worker import data
 
 # Steps of 16 on 70 examples: kills fall in the middle of epochs. The checkpoint's interval does not divide the others.
@@ -47,7 +48,7 @@ def assert_same(one, two):
 
 @pytest.mark.parametrize("name", families())
 def test_several_kills_change_no_bit(name, tmp_path):
-    whole = families()[name](latent=3, training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "whole")
+    whole = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "whole")
     killed = tmp_path / "killed"
     assert kill_at(start(name, str(killed), json.dumps(SETTINGS)), 20)[0] == -signal.SIGKILL
     with pytest.raises(RequestError, match="has no weights yet"):
@@ -70,7 +71,7 @@ def test_several_kills_change_no_bit(name, tmp_path):
 def test_killed_before_the_first_checkpoint(tmp_path):
     name = next(iter(families()))
     settings = {**SETTINGS, "steps": 30, "checkpoint_every": 1000, "patience": 0}
-    families()[name](latent=3, training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")
+    small(families()[name], training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")
     assert kill_at(start(name, str(tmp_path / "killed"), json.dumps(settings)), 4)[0] == -signal.SIGKILL
     assert kill_at(start("resume", str(tmp_path / "killed"), ""), 10**9)[0] == 0
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
@@ -86,7 +87,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, tmp_path):
     assert "Traceback" not in errors
     record = Run(tmp_path / "run").record
     assert record["status"] == "interrupted"
-    families()[name](latent=3, training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")
+    small(families()[name], training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")
     run = Run(tmp_path / "run")
     family(name).from_run(run, weights=False).resume(data(), validation=data(20))
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "run"))

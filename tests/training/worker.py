@@ -9,6 +9,7 @@ import torch
 from calco.errors import CalcoError
 from calco.models import families, family
 from calco.runs import Run
+from tests.small import small
 
 
 def data(n: int = 70) -> np.ndarray:
@@ -26,7 +27,7 @@ def main(name: str, out: str, settings: str) -> None:
         run = Run(out)
         family(run.field("family", str)).from_run(run, weights=False).resume(data(), validation=data(20), report=report)
     else:
-        families()[name](latent=3, training=json.loads(settings)).fit(data(), validation=data(20), out=out, report=report)
+        small(families()[name], training=json.loads(settings)).fit(data(), validation=data(20), out=out, report=report)
 
 
 if __name__ == "__main__":

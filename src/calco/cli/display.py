@@ -42,6 +42,9 @@ class Display:
 
     def report(self, line: dict[str, Any]) -> None:
         """Show one line of the log."""
+        if "note" in line:
+            self.done(f"{self.title}: {line['note']}")
+            return
         step, now = line["step"], time.monotonic()
         first, began = self.first = self.first or (step, now)
         rate = f"{(step - first) / (now - began):,.0f} steps/s" if step > first and now > began else ""

@@ -67,19 +67,26 @@ def sample(
     out: Annotated[Path, Parameter(help="A png (a grid), npy, csv or parquet file, or a folder for one png each.")],
     label: Annotated[str | None, Parameter(help="The class to sample, for a conditional model.")] = None,
     way: Annotated[str | None, Parameter(help="How to draw codes; the family's default if not given.")] = None,
+    known: Annotated[Path | None, Parameter(help="An npy file: an example, its values given where the mask says.")] = None,
+    mask: Annotated[Path | None, Parameter(help="An npy file: booleans of one example's shape, true where given.")] = None,
+    burn_in: Annotated[int | None, Parameter(help="Sweeps of a Markov chain before a sample is taken.")] = None,
+    thin: Annotated[int | None, Parameter(help="Sweeps between two samples of one Markov chain.")] = None,
     seed: Annotated[int, Parameter(help="Same seed, same samples.")] = 0,
     device: Device = "cpu",
 ) -> None:
     """Make new examples."""
     from calco.cli.outputs import check_output, write_examples
+    from calco.data.files import read_npy
     from calco.models import load
 
     estimator = load(run, device)
     estimator.require("sample")
     check_output(out, images=len(estimator.schema_.shape) == 3)
-    raw = estimator.sample(number, way=way, label=label, seed=seed)
+    given, flags = (None if path is None else read_npy(path) for path in (known, mask))
+    raw = estimator.adjust(burn_in=burn_in, thin=thin).sample(number, way=way, label=label, known=given, mask=flags, seed=seed)
     write_examples(out, raw, estimator.schema_)
-    print(f"{number} samples ({way or estimator.ways_[0]}) in {out}")
+    how = "with known values" if given is not None else way or estimator.ways_[0]
+    print(f"{number} samples ({how}) in {out}")
 
 
 def encode(
@@ -128,6 +135,7 @@ def score(
     *,
     out: Annotated[Path, Parameter(help="A csv, parquet or npy file.")],
     samples: Annotated[int | None, Parameter(help="Samples of the estimate, where it is one.")] = None,
+    betas: Annotated[int | None, Parameter(help="Temperatures of the estimate, where it anneals.")] = None,
     seed: Annotated[int, Parameter(help="Of the estimate.")] = 0,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
@@ -141,13 +149,17 @@ def score(
     check_output(out, images=False)
     estimator = load(run, device)
     estimator.require("log_prob")
-    estimator.set_samples(samples)
-    values, errors = estimator.log_prob(options.open(data, "test", estimator.run_), with_error=True, seed=seed)
-    write_array(out, np.stack((values, errors), 1), ["log_prob", "standard_error"])
-    spread = values.std() / len(values) ** 0.5
-    print(
-        f"{values.mean():.4f} ± {spread:.4f} nats on average over {len(values)} examples ({estimator.density_}); each in {out}"
-    )
+    estimator.adjust(samples=samples, betas=betas)
+    found = estimator.log_prob_estimate(options.open(data, "test", estimator.run_), seed=seed)
+    columns = {"log_prob": found.value, "standard_error": found.error}
+    if found.low is not None:
+        columns |= {"log_prob_backwards": found.low, "standard_error_backwards": found.low_error}
+    write_array(out, np.stack(list(columns.values()), 1), list(columns))
+    n, mean = len(found.value), found.value.mean()
+    spread = found.value.std() / n**0.5
+    print(f"{mean:.4f} ± {spread:.4f} nats on average over {n} examples ({estimator.density_}); each in {out}")
+    if found.bracket():
+        print(found.bracket())
 
 
 def evaluate(
@@ -155,6 +167,7 @@ def evaluate(
     data: Annotated[str | None, Parameter(help=MEASURED)] = None,
     *,
     samples: Annotated[int | None, Parameter(help="Samples of a likelihood's estimate, where it is one.")] = None,
+    betas: Annotated[int | None, Parameter(help="Temperatures of a likelihood's estimate, where it anneals.")] = None,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
 ) -> None:
@@ -164,7 +177,7 @@ def evaluate(
     from calco.report.page import save_figures
 
     estimator = load(run, device)
-    estimator.set_samples(samples)
+    estimator.adjust(samples=samples, betas=betas)
     source = _to_measure_on(estimator.run_, data, options)
     figures = measure(estimator, source)
     save_figures(run / "report.json", source, figures)

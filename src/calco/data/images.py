@@ -38,6 +38,11 @@ class ImageSchema:
         return (self.channels, self.height, self.width)
 
     @property
+    def raw_axes(self) -> int:
+        """Axes of one raw example."""
+        return 3 if self.channel_axis else 2
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of a data frame: images have none."""
         return ()

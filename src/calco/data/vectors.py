@@ -32,6 +32,11 @@ class VectorSchema:
         return (len(self.mean),)
 
     @property
+    def raw_axes(self) -> int:
+        """Axes of one raw example."""
+        return 1
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns where the data were a data frame; () otherwise."""
         return self.names if self.frame else ()

@@ -15,16 +15,19 @@ FITTED_ON = 20_000
 
 def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
     """Mean log density of the examples in nats, and in bits per value where the values are discrete."""
-    values, errors = estimator.log_prob(source, with_error=True)
+    found = estimator.log_prob_estimate(source)
+    values = found.value
     constant = constant_log_prob(estimator, source, train)
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
-    estimate = float(np.sqrt(np.nansum(errors**2)) / n)
+    estimate = found.mean_error(found.error)
     kind = role(source, train.describe()["fingerprint"])
     protocol = (
         f"mean over {n:,} {kind} examples; {estimator.density_}; the standard error is over examples,"
         f" that of the estimate itself is {estimate:.2g}"
     )
+    if found.bracket():
+        protocol += f"; {found.bracket()}"
     name = "constant model: values independent, each with its frequencies in the training data"
     figures = [Figure("log likelihood", float(values.mean()), "nats per example", protocol, "higher", spread, constant, name)]
     if estimator.schema_.levels:

@@ -19,6 +19,11 @@ def normal_kl(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mean**2 + log_var.exp() - 1 - log_var)
 
 
+def bernoulli_entropy(p: Tensor) -> Tensor:
+    """Entropy of a Bernoulli variable of mean p, elementwise."""
+    return torch.special.entr(p) + torch.special.entr(1 - p)
+
+
 def importance_bound(log_w: Tensor) -> Tensor:
     """log of the mean of importance weights over the last axis (Burda et al. 2016, equation 8): (n, k) to (n,)."""
     return torch.logsumexp(log_w, -1) - math.log(log_w.shape[-1])

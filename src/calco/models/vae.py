@@ -156,6 +156,8 @@ class VAEModel(Model):
         z = mean + torch.exp(0.5 * log_var) * noise.normal(mean)
         return -self._log_weights(batch, z[:, None], mean[:, None], log_var[:, None]).mean()
 
+    adjustable = ("samples",)
+
     @property
     def density(self) -> str:
         """What `log_prob` gives."""

@@ -149,6 +149,7 @@ def _trained(estimator: Estimator, source: Source) -> str:
         "training": f"{settings.steps:,} steps of {settings.batch_size}, {record.get('seconds', 0):,.0f} s",
         "changed from default": ", ".join(f"{k}={v}" for k, v in _changed(estimator).items()) or "nothing",
         "seed": str(settings.seed),
+        "notes": " ".join(dict.fromkeys(line["note"] for line in estimator.history_ if "note" in line)) or "none",
         "made with": f"calco {record.get('calco', '')}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
     }
     return "<dl>" + "".join(f"<dt>{k}<dd>{html.escape(v)}" for k, v in facts.items()) + "</dl>"

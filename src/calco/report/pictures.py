@@ -79,7 +79,7 @@ def _legend(axes: Any, **options: Any) -> None:
 def curves(history: list[dict[str, Any]]) -> str:
     """The terms of the log over steps, an axis each where their sizes differ: loss and held-out figure."""
     figure, axes = _figure(6.4, 3.2)
-    skip = {"step", "seconds", "lr"}
+    skip = {"step", "seconds", "lr", "note"}
     names = list(dict.fromkeys(key for line in history for key in line if key not in skip))
     for i, name in enumerate(names):
         points = [(line["step"], line[name]) for line in history if line.get(name) is not None]

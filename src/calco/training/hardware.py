@@ -53,10 +53,10 @@ def precision(training: Training) -> str:
 def make_optimizer(nets: Sequence[nn.Module], training: Training) -> torch.optim.Optimizer:
     """One player's optimiser."""
     params = [p for net in nets for p in net.parameters() if p.requires_grad]
-    lr, decay = training.lr, training.weight_decay
+    lr, decay, fused = training.lr, training.weight_decay, params[0].device.type != "mps"
     if training.optimizer == "sgd":
-        return torch.optim.SGD(params, lr, momentum=0.9, weight_decay=decay)
+        return torch.optim.SGD(params, lr, momentum=training.momentum, weight_decay=decay, fused=fused)
     if training.optimizer == "rmsprop":
         return torch.optim.RMSprop(params, lr, weight_decay=decay)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
-    return kind(params, lr, weight_decay=decay, fused=params[0].device.type != "mps")
+    return kind(params, lr, betas=(training.momentum, training.beta2), weight_decay=decay, fused=fused)

@@ -41,7 +41,8 @@ class Learner:
     def step(self, step: int, batches: list[Batch]) -> dict[str, Tensor]:
         """All turns of a step on this process's parts of the batch; gives their losses and terms."""
         self._set_lr(self.training.lr_at(step))
-        self.model.at_step(step, self.training.steps)
+        with noise.share(self.training.seed, step, -1):
+            self.model.at_step(step, self.training.steps)
         turns = [self.model.turns(batch) for batch in batches]
         terms: dict[str, Tensor] = {}
         for index in itertools.count():

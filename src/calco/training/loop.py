@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from calco.contract import Batch, Model
+from calco.contract import Batch, Model, Verdict
 from calco.data import Raw, Schema, Source, batches
 from calco.errors import RequestError, RunError
 from calco.maths import noise
@@ -33,7 +33,9 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Diverged(RunError):
-    """The loss is no longer finite."""
+    """The loss is no longer finite. `usable` says whether the model holds good weights from before that."""
+
+    usable = False
 
 
 class Interrupted(RunError):
@@ -47,6 +49,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     best: float | None = None
+    best_step: int = 0
     waited: int = 0
     scaler: dict[str, Any] | None = None
 
@@ -150,41 +153,51 @@ class Loop:
             self.sums, self.count = {}, 0
             self._tell({**line, "lr": self.training.lr_at(self.progress.step - 1), **means})
         if self.held is not None and self._due(self.measure_every):
-            self._tell({**line, "held_out": self._judge(self.held)})
+            verdict = self._judge(self.held)
+            self._tell({**line, "held_out": verdict.value, **verdict.terms})
+            if verdict.warning:
+                self._tell({**line, "note": verdict.warning})
         if halted or self._due(self.training.checkpoint_every) or not self.patient:
             self.save()
 
     def _check(self, means: dict[str, float]) -> None:
         bad = [k for k, v in means.items() if not math.isfinite(v)]
         if bad:
-            kept = f" The checkpoint in {self.run.path} is from before that." if self.run else ""
+            kept = ""
+            if self.best:
+                kept = f" The best weights on the held-out data, those of step {self.progress.best_step}, are kept."
+            elif self.run:
+                kept = f" The checkpoint in {self.run.path} is from before that."
             raise Diverged(
                 f"Training stopped near step {self.progress.step}: {', '.join(bad)} is no longer finite.{kept}"
                 " Try a lower lr, clip (1 to 10) or precision fp32, or look for extreme values in the data."
             )
 
-    def _judge(self, held: Source) -> float:
-        """Measure, and remember the best weights where patience will want them."""
-        figure, progress = self._measure(held), self.progress
-        if progress.best is None or figure < progress.best:
-            progress.best, progress.waited = figure, 0
-            if self.training.patience:
+    def _judge(self, held: Source) -> Verdict:
+        """Measure, and remember the best weights where they will be wanted."""
+        verdict, progress = self._measure(held), self.progress
+        if math.isfinite(verdict.value) and (progress.best is None or verdict.value < progress.best):
+            progress.best, progress.best_step, progress.waited = verdict.value, progress.step, 0
+            if self.training.patience or self.training.keep == "best":
                 self.best = {k: v.detach().clone() for k, v in self.learner.final_weights().items()}
         else:
             progress.waited += 1
-        return figure
+        return verdict
 
-    def _measure(self, held: Source) -> float:
-        """The held-out figure, a mean over examples, with the weights that the run would end with."""
-        model, total, device = self.learner.judged, 0.0, self.accelerator.device
+    def _measure(self, held: Source) -> Verdict:
+        """The verdict on the weights that the run would end with."""
+        model = self.learner.judged
         model.eval()
-        with torch.no_grad():
-            for i, (x, y) in enumerate(batches(held, self.schema, self.training.batch_size)):
-                with noise.share(self.training.seed, -1, i):
-                    batch = Batch(x.to(device), None if y is None else y.to(device))
-                    total += float(model.held_out(batch)) * len(x)
+        with torch.no_grad(), noise.share(self.training.seed, -1):
+            verdict = model.judge(self._held_batches(held))
         model.train()
-        return total / len(held)
+        return verdict
+
+    def _held_batches(self, held: Source) -> Iterator[Batch]:
+        device = self.accelerator.device
+        for i, (x, y) in enumerate(batches(held, self.schema, self.training.batch_size)):
+            with noise.share(self.training.seed, -1, i):
+                yield Batch(x.to(device), None if y is None else y.to(device))
 
     def _tell(self, line: dict[str, Any]) -> None:
         if not self.accelerator.is_main_process:
@@ -266,18 +279,25 @@ def train(
 
     Raises:
         RequestError: settings or checkpoint do not fit the machine or the data.
-        RunError: the loss stopped being finite, or the disk is full.
+        Diverged: the loss stopped being finite; where the best weights are known the model holds those.
+        RunError: the disk is full.
     """
-    if training.patience and held is None:
-        raise RequestError("patience needs held-out data: give validation data, or set validation to a share such as 0.1.")
+    if held is None and (training.patience or training.keep == "best"):
+        asked = "patience" if training.patience else "keep 'best'"
+        raise RequestError(f"{asked} needs held-out data: give validation data, or set validation to a share such as 0.1.")
     with torch.random.fork_rng(), kept():
         loop = Loop(model, source, schema, training, held, run, report)
         loop.load()
         if training.trackers:
             loop.accelerator.init_trackers("calco", {k: str(v) for k, v in training.to_json().items()})
-        finished = loop.go()
-        if training.trackers:
-            loop.accelerator.end_training()
-        model.load_state_dict(loop.best or loop.learner.final_weights())
-    model.eval()
+        try:
+            finished = loop.go()
+        except Diverged as error:
+            error.usable = bool(loop.best)
+            raise
+        finally:
+            if training.trackers:
+                loop.accelerator.end_training()
+            model.load_state_dict(loop.best or loop.learner.final_weights())
+            model.eval()
     return finished

@@ -25,11 +25,17 @@ class Training:
     lr: float = 1e-3
     """Learning rate at its highest."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """How the learning rate falls to 0 at the last step."""
+    """How the learning rate falls to the last step."""
+    lr_end: float = 0.0
+    """Share of the learning rate that is left at the last step."""
     lr_warmup: int = 100
     """Steps in which the learning rate rises from 0."""
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     """Adam and AdamW differ in how they apply the weight decay."""
+    momentum: float = 0.9
+    """Of SGD; of Adam the decay of the mean gradient, beta 1."""
+    beta2: float = 0.999
+    """Of Adam, the decay of the mean squared gradient."""
     weight_decay: float = 0.0
     """Pull of the weights towards 0."""
     clip: float = 0.0
@@ -51,7 +57,9 @@ class Training:
     evaluations: int = 20
     """Times in a run that the held-out data are measured."""
     patience: int = 0
-    """Stop after this many evaluations without improvement and keep the best weights; 0 does neither."""
+    """Stop after this many evaluations without improvement and keep the best weights; 0 goes on to the end."""
+    keep: Literal["last", "best"] = "last"
+    """The weights that a run ends with: the last, or the best on the held-out data where there are such."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
     log_every: int = 50
@@ -65,10 +73,11 @@ class Training:
             check_type(field.name, getattr(self, field.name), hints[field.name])
         low = {"steps": 1, "batch_size": 1, "lr_warmup": 0, "accumulate": 1, "evaluations": 1, "patience": 0}
         low |= {"lr": 0, "weight_decay": 0, "clip": 0, "ema": 0, "validation": 0, "checkpoint_every": 1, "log_every": 1}
+        low |= {"momentum": 0, "beta2": 0, "lr_end": 0}
         for name, least in low.items():
             if getattr(self, name) < least:
                 raise RequestError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
-        for name in ("ema", "validation"):
+        for name in ("ema", "validation", "momentum", "beta2", "lr_end"):
             if getattr(self, name) >= 1:
                 raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
         if self.batch_size % self.accumulate:
@@ -95,7 +104,7 @@ class Training:
         rise = min(1.0, (step + 1) / self.lr_warmup) if self.lr_warmup else 1.0
         done = step / self.steps
         fall = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
-        return self.lr * rise * fall[self.schedule]
+        return self.lr * rise * (self.lr_end + (1 - self.lr_end) * fall[self.schedule])
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON."""
@@ -115,6 +124,10 @@ def check_type(name: str, value: object, hint: Any) -> None:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise one_of(name, value, get_args(hint))
+        return
+    if hint == tuple[int, ...]:
+        if not isinstance(value, (tuple, list)) or not all(type(v) is int for v in value):
+            raise RequestError(f"{name} is {value!r}: it must be some whole numbers.")
         return
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
