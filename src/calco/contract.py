@@ -74,15 +74,27 @@ class Model(nn.Module):
 class LogProb(NamedTuple):
     """Log density per example in nats, shape (n,), and the standard error of each estimate, shape (n,).
 
-    Where an estimate may err upwards, `low` is one that errs downwards, with the error `low_error`. `shared` says that
-    the errors are those of one number that all examples have in common, so that a mean over examples does not reduce them.
+    Where an estimate may err upwards, `low` is one that errs downwards, with the error `low_error`. `shared` and `low_shared`
+    are the parts of the errors that all examples have in common, so that a mean over examples does not reduce them.
     """
 
     value: Tensor
     error: Tensor
     low: Tensor | None = None
     low_error: Tensor | None = None
-    shared: bool = False
+    shared: float = 0.0
+    low_shared: float = 0.0
+
+    @classmethod
+    def given(
+        cls, weight: Tensor, error: Tensor, z: Tensor, z_error: Tensor, high: Tensor | None, high_error: Tensor | None
+    ) -> "LogProb":
+        """Log weights minus an estimate of log Z, and minus one that errs upwards where there is one."""
+        whole = (error.square() + z_error.square()).sqrt()
+        if high is None or high_error is None:
+            return cls(weight - z, whole, shared=float(z_error))
+        low_error = (error.square() + high_error.square()).sqrt()
+        return cls(weight - z, whole, weight - high, low_error, float(z_error), float(high_error))
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """The verbs: what a fitted estimator can be asked for, each offered where its model has the capability."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -29,22 +30,24 @@ class Estimate(NamedTuple):
     error: np.ndarray
     low: np.ndarray | None
     low_error: np.ndarray | None
-    shared: bool
+    shared: float
+    low_shared: float
 
-    def mean_error(self, errors: np.ndarray) -> float:
-        """Standard error that the estimate gives the mean over the examples."""
-        return float(errors[0] if self.shared else np.sqrt(np.nansum(errors**2)) / len(errors))
+    def mean_errors(self) -> tuple[float, float]:
+        """Standard errors that the estimates give the means over the examples: of `value`, and of `low` where there is one."""
+        pairs = ((self.error, self.shared), (self.low_error, self.low_shared))
+        return tuple(  # type: ignore[return-value]
+            math.nan if errors is None else math.hypot(shared, np.sqrt(np.nansum(errors**2 - shared**2)) / len(errors))
+            for errors, shared in pairs
+        )
 
     def bracket(self) -> str:
-        """Between what the mean lies, and whether to trust it; nothing where the estimate is not one of two."""
-        if self.low is None or self.low_error is None:
+        """Between what the mean lies, and whether to trust it; nothing where there are no two estimates."""
+        if self.low is None:
             return ""
-        high, low = float(self.value.mean()), float(self.low.mean())
+        high, low, errors = float(self.value.mean()), float(self.low.mean()), self.mean_errors()
         width = high - low
-        text = (
-            f"{high:.2f} ± {self.mean_error(self.error):.2g} forwards, {low:.2f} ± {self.mean_error(self.low_error):.2g}"
-            f" backwards: a bracket of {width:.2f} nats"
-        )
+        text = f"{high:.2f} ± {errors[0]:.2g} forwards, {low:.2f} ± {errors[1]:.2g} backwards: a bracket of {width:.2f} nats"
         return text if abs(width) <= TRUSTED else f"{text}, NOT TRUSTWORTHY: take more samples and betas, or train other chains"
 
 
@@ -291,6 +294,7 @@ class Verbs(BaseEstimator):
             None if low is None else low + self.schema_.log_det,
             joined("low_error"),
             parts[0].shared,
+            parts[0].low_shared,
         )
 
     @available_if(_can("log_prob"))

@@ -7,7 +7,8 @@ import torch
 import calco
 from calco.contract import Batch
 from calco.errors import RequestError
-from calco.models.boltzmann import BoltzmannModel
+from calco.models.boltzmann.dbn import DBNModel
+from calco.models.boltzmann.machine import BoltzmannModel
 from calco.nets.annealing import binary_states, exact_log_z
 
 
@@ -171,7 +172,7 @@ def test_known_pixels_stay(rbm):
 def test_a_bracket_says_when_not_to_trust_it(rbm):
     found = rbm.log_prob_estimate("digits:test")
     assert found.low is not None
-    assert found.shared
+    assert 0 < found.shared == pytest.approx(found.mean_errors()[0])
     assert "a bracket of" in found.bracket()
     assert "NOT TRUSTWORTHY" not in found.bracket()
     assert "NOT TRUSTWORTHY" in found._replace(low=found.value - 3.1).bracket()
@@ -207,3 +208,39 @@ def test_grey_images_become_units_as_asked(options):
     assert rbm.sample(4).dtype == np.uint8
     assert rbm.chosen(rbm.schema_) == ""
     assert calco.RBM(3).chosen(rbm.schema_).startswith("These images have 256 grey levels")
+
+
+def test_the_bound_of_a_belief_network_tightens_to_its_likelihood(float64):
+    model = DBNModel((3,), (3, 2), chains=5, particles=1).double()
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter)
+    x, h = (next(iter(binary_states(units, torch.zeros(())))) for units in (3, 3))
+    with torch.no_grad():
+        machine = model._machine(1)
+        top = torch.log_softmax(machine.log_weight([h], *machine.seen([h])), 0)
+        logits = model.pair(0)(h, False)[1]
+        down = -torch.nn.functional.binary_cross_entropy_with_logits(
+            logits[None].expand(8, 8, 3), x[:, None].expand(8, 8, 3), reduction="none"
+        ).sum(2)
+        exact = torch.logsumexp(down + top, 1)
+        loose = torch.stack([model.log_prob(x).value for _ in range(2000)]).mean(0)
+        model.particles = 20_000
+        tight = model.log_prob(x)
+    assert (loose < exact).all()
+    assert ((tight.value - exact).abs() < 4 * tight.error).all()
+    assert float(tight.error.max()) < 0.1
+
+
+def test_a_belief_network_learns_layer_by_layer():
+    x = np.repeat([[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1]], 50, 0)
+    dbn = calco.DBN((8, 6), training={"steps": 4000, "lr": 0.1, "precision": "fp32"}).fit(x)
+    assert dbn.score(x) > -np.log(2) - 0.5
+    rows, counts = np.unique(dbn.sample(300), axis=0, return_counts=True)
+    assert {tuple(row) for row in x} <= {tuple(row) for row in rows[counts > 60]}
+    model = calco.DBN((6, 4)).build(dbn.schema_)
+    for step, moving in ((0, "pair0"), (4, "pair0"), (5, "pair1"), (9, "pair1")):
+        model.zero_grad()
+        model.at_step(step, 10)
+        (turn,) = model.turns(Batch(torch.from_numpy(x[::10].astype(np.float32))))
+        turn.loss.backward()
+        assert {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None} == {moving}

@@ -20,7 +20,7 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
     constant = constant_log_prob(estimator, source, train)
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
-    estimate = found.mean_error(found.error)
+    estimate = found.mean_errors()[0]
     kind = role(source, train.describe()["fingerprint"])
     protocol = (
         f"mean over {n:,} {kind} examples; {estimator.density_}; the standard error is over examples,"

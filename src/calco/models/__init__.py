@@ -1,4 +1,4 @@
-"""The families, one file each. A file here whose estimator has a `family` name is found by itself."""
+"""The families, one file each. A file here, or in a package here, whose estimator has a `family` name is found by itself."""
 
 import importlib
 import os
@@ -14,8 +14,8 @@ from calco.runs import Run
 def families() -> dict[str, type[Estimator]]:
     """Every family's estimator by its name on the command line."""
     found: dict[str, type[Estimator]] = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
+    for info in pkgutil.walk_packages(__path__, f"{__name__}."):
+        module = importlib.import_module(info.name)
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Estimator) and value.__module__ == module.__name__:
                 found[value.family] = value

@@ -84,16 +84,27 @@ def estimate_log_z(machine: Machine, sizes: Sequence[int], chains: int, betas: i
 
 
 def quick_log_z(machine: Machine, sizes: Sequence[int], chains: int = 100, betas: int = 500) -> Tensor:
-    """A rough log Z, from below, to watch over training by; 0-dimensional."""
+    """A rough log Z to watch over training by, exact where that is as quick; 0-dimensional."""
+    exact = exact_log_z(machine, sizes, most=12)
+    if exact is not None:
+        return exact
     walks = annealed(machine, start(machine, sizes, chains), temperatures(betas))[0]
     return log_z_at_start(machine, sizes) + importance_bound(walks)
 
 
-def exact_log_z(machine: Machine, sizes: Sequence[int]) -> Tensor | None:
-    """log Z by enumeration of the side with fewer units, None where both have more than 20; 0-dimensional, float64."""
+def exact_or_estimated(machine: Machine, sizes: Sequence[int], chains: int, betas: int, evens: list[Tensor]) -> LogZ:
+    """log Z by enumeration where a side is small, else `estimate_log_z`."""
+    exact = exact_log_z(machine, sizes)
+    if exact is None:
+        return estimate_log_z(machine, sizes, chains, betas, evens)
+    return LogZ(exact, torch.zeros_like(exact))
+
+
+def exact_log_z(machine: Machine, sizes: Sequence[int], most: int = SMALL) -> Tensor | None:
+    """log Z by enumeration of the side with fewer units, None where both have more than `most`; 0-dimensional, float64."""
     even, odd = sum(sizes[::2]), sum(sizes[1::2])
     by_odd = odd <= even or machine.gaussian
-    if (odd if by_odd else even) > SMALL:
+    if (odd if by_odd else even) > most:
         return None
     parts = []
     for states in binary_states(odd if by_odd else even, machine.base):

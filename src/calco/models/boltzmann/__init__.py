@@ -1,0 +1,1 @@
+"""Boltzmann machines: restricted, deep, and deep belief networks made of restricted ones."""

@@ -1,0 +1,283 @@
+"""The mathematics of Boltzmann machines: restricted (Smolensky 1986; Hinton 2002), deep (Salakhutdinov and Hinton 2009).
+
+A machine gives states an energy E and the probability exp(-E) / Z. The gradient of the log likelihood is minus that of the
+mean energy of data, their hidden layers as inferred, plus that of the mean energy of the machine's own states. Those come
+from chains that go on from step to step (Tieleman 2008; tempered, Desjardins et al. 2010) or start at the data (contrastive
+divergence).
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from calco.contract import Batch, LogProb, Turn, Verdict
+from calco.maths.divergences import bernoulli_entropy
+from calco.models.boltzmann.units import HELD, UnitsModel
+from calco.nets.annealing import annealed, quick_log_z, start, temperatures
+from calco.nets.boltzmann import Machine, bernoulli, flips
+
+INFERENCE = 50
+"""Sweeps of the mean field outside of training."""
+SETTLE = 100
+"""Sweeps of the chains before the first step of all layers."""
+REPLICAS = 20
+"""Temperatures of tempered sampling."""
+
+
+class BoltzmannModel(UnitsModel):
+    """The mathematics of a machine with one hidden layer or more.
+
+    Args:
+        shape: of an example.
+        hidden: units of each hidden layer.
+        units: what the visible units are, as in `UnitsModel`.
+        persistent: whether the chains of training go on from step to step; else each starts at an example.
+        sweeps: Gibbs sweeps of the chains in a step.
+        chains: how many there are, at each temperature.
+        temperatures: of the chains in training; 1 is no tempering.
+        recentre: how far the hidden layers' offsets follow the chains in a step; with 0 they stay at 1/2.
+        inference: sweeps of the mean field in training, where there is more than one hidden layer.
+        greedy: share of the training in which the pairs of layers learn one after the other before all learn together.
+        samples: annealed walks of the estimate of log Z, in either direction.
+        betas: temperatures of those walks.
+        burn_in: sweeps before states are taken from chains.
+        thin: sweeps between two states taken from one chain.
+        draw: `sample` draws the visible units instead of giving their means.
+    """
+
+    ladder: Tensor
+    chains: Tensor
+    below: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        hidden: tuple[int, ...],
+        *,
+        units: str = "binary",
+        persistent: bool = True,
+        sweeps: int = 1,
+        chains: int = 100,
+        temperatures: int = 1,
+        recentre: float = 0.01,
+        inference: int = 10,
+        greedy: float = 0.0,
+        samples: int = 100,
+        betas: int = 10_000,
+        burn_in: int = 1000,
+        thin: int = 100,
+        draw: bool = True,
+    ) -> None:
+        super().__init__(shape, hidden, units, samples=samples, betas=betas, burn_in=burn_in, thin=thin, draw=draw)
+        self.persistent, self.sweeps, self.recentre, self.inference = persistent, sweeps, recentre, inference
+        self.greedy = greedy if len(hidden) > 1 else 0.0
+        self.register_buffer("ladder", torch.linspace(0, 1, temperatures + 1)[1:])
+        self.register_buffer("chains", torch.zeros(temperatures * chains, sum(self.sizes[::2])))
+        self.register_buffer("below", torch.zeros(chains if self.greedy else 0, max(self.sizes[:-1])))
+        self._layer: int | None = None
+        self._held = False
+
+    def _machine(self, layers: int | None = None) -> Machine:
+        """All pairs, or the lowest `layers`, as one machine."""
+        pairs = [self.pair(i) for i in range(len(self.sizes) - 1)]
+        return Machine(pairs[:layers], self.gaussian, self.base())
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Set what the data give, and start the chains."""
+        super().begin(batches)
+        self._keep(start(self._machine(), self.sizes, len(self.chains)))
+        if self.greedy:
+            below = start(self._alone(0), self.sizes[:2], len(self.below))[0]
+            self.below[:, : below.shape[1]] = below
+
+    @torch.no_grad()
+    def at_step(self, step: int, steps: int) -> None:
+        """Move the chains on, with the weights as they are; say which pair of layers learns, None for all."""
+        self._known.clear()
+        # Weights that are still small explain nothing: the scale would grow to the data's deviation and leave nothing to them.
+        self._held = self.gaussian and step < HELD * steps
+        first, pairs = math.ceil(self.greedy * steps), len(self.sizes) - 1  # the first step of all layers together
+        self._layer = step * pairs // first if step < first else None
+        if self._layer is not None:
+            self._move_below(self._layer)
+        elif self.persistent:
+            # Offsets need not follow at every step; it costs as much as a small matrix product.
+            self._move(self.sweeps + SETTLE * (step == first), 10 * self.recentre if step % 10 == 0 else 0.0)
+
+    def _move(self, sweeps: int, recentre: float) -> None:
+        """Move the chains of the whole machine on."""
+        machine, evens = self._machine(), self._states()
+        for _ in range(sweeps):
+            if len(self.ladder) > 1:
+                evens = machine.tempered(evens, self.ladder, recentre)
+            else:
+                evens = machine.gibbs(evens, recentre=recentre)
+        self._keep(evens)
+
+    def _keep(self, evens: list[Tensor]) -> None:
+        self.chains.copy_(evens[0] if len(evens) == 1 else torch.cat(evens, 1))
+
+    def _states(self) -> list[Tensor]:
+        return list(self.chains.split(self.sizes[::2], 1))
+
+    def _fantasies(self) -> list[Tensor]:
+        """The chains' states at beta 1."""
+        return [state[-(len(self.chains) // len(self.ladder)) :] for state in self._states()]
+
+    def _alone(self, layer: int) -> Machine:
+        """The pair above `layer` as a machine of its own."""
+        return Machine([self.pair(layer)], self.gaussian and layer == 0, self._machine().base, layer)
+
+    def _move_below(self, layer: int) -> None:
+        """Move the chains of the pair above `layer`, whose units keep the bias that the layers below them give."""
+        alone, below, bias = self._alone(layer), self.below[:, : self.sizes[layer]], torch.zeros(())
+        mean = alone.base if self.gaussian else self.mean
+        for i in range(layer):
+            bias = self.pair(i)(mean[None], True)[1][0]
+            mean = torch.sigmoid(bias)
+        for _ in range(self.sweeps):
+            above = alone.draw_odd(alone.seen([below], recentre=self.recentre)[1])
+            (below,) = alone.draw_even([alone.even_inputs(above, recentre=self.recentre)[0] + bias])
+        self.below[:, : self.sizes[layer]] = below
+
+    def turns(self, batch: Batch) -> Iterator[Turn]:
+        """One turn: mean energy of the data minus that of the chains. Its value says nothing, its gradient all."""
+        units, log_det = self._drawn(batch.x)
+        if self._held:
+            units, log_det = units.detach(), log_det.detach()
+        if self._layer is None:
+            machine = self._machine()
+            with torch.no_grad():
+                means = machine.mean_field(units, self.sizes, self.inference)[1:]
+                states = self._fantasies() if self.persistent else self._from_data(machine, [units, *means])
+            data = [units, *means]
+        else:
+            machine = self._alone(self._layer)
+            with torch.no_grad():
+                for i in range(self._layer):
+                    units = bernoulli(self.pair(i)(units, True)[1])
+            data, states = [units], [self.below[:, : self.sizes[self._layer]]]
+        energy = machine.mean_energy(*machine.seen([torch.cat(parts) for parts in zip(data, states, strict=True)]))
+        # Each mean has its own count: there may be fewer examples than chains.
+        yield Turn("model", energy[: len(units)].mean() - energy[len(units) :].mean() - log_det, {})
+
+    def _from_data(self, machine: Machine, means: list[Tensor]) -> list[Tensor]:
+        states = [means[0], *(flips(mean) for mean in means[1:])]
+        for _ in range(self.sweeps):
+            states = machine.gibbs(states)
+        return states
+
+    def held_out(self, batch: Batch) -> Tensor:
+        """`judge` on one batch."""
+        return torch.tensor(self.judge([batch]).value)
+
+    def judge(self, batches: Iterable[Batch]) -> Verdict:
+        """Minus the mean log likelihood, or its bound, nats per example; log Z exact or by a quick annealing."""
+        machine = self._machine()
+        weights = torch.cat([self._log_weight(batch.x) for batch in batches])
+        return Verdict(float(quick_log_z(machine, self.sizes) - weights.mean()))
+
+    # -- density ----------------------------------------------------------------------------------------------------
+
+    def _log_weight(self, x: Tensor) -> Tensor:
+        """log Z p(x), or the mean field's bound on it: (n,), float64."""
+        machine = self._machine()
+        units, log_det = self._drawn(x)
+        evens = machine.mean_field(units, self.sizes, INFERENCE)
+        weight = machine.log_weight(evens, *machine.seen(evens)).double() + log_det
+        return weight + sum(bernoulli_entropy(mean.double()).sum(1) for mean in evens[1:])
+
+    def _highest(self) -> tuple[Machine, tuple[int, ...]]:
+        return self._machine(), self.sizes
+
+    @property
+    def density(self) -> str:
+        """What `log_prob` gives."""
+        small = min(sum(self.sizes[1::2]), sum(self.sizes[::2]) if not self.gaussian else 1000) <= 20
+        how = "log Z exact by enumeration"
+        if not small:
+            how = f"log Z by annealed importance sampling, {self.samples:,} walks of {self.betas:,} temperatures"
+        bound = "mean-field lower bound given log Z" if len(self.sizes) > 2 else "exact given log Z"
+        return f"{bound}; {how}; nats per example{self.made}"
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> LogProb:
+        """log p(x), or its bound where there are several hidden layers; (n, ...) to (n,), nats."""
+        weight, z = self._log_weight(x), self._log_z()
+        return LogProb.given(weight, torch.zeros_like(weight), z.value, z.error, z.high, z.high_error)
+
+    # -- features and samples ---------------------------------------------------------------------------------------
+
+    def _inferred(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Means of the even and of the odd layers given examples."""
+        machine = self._machine()
+        evens = machine.mean_field(self._expected(x)[0], self.sizes, INFERENCE)
+        return evens, [torch.sigmoid(field) for field in machine.seen(evens)[1]]
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Probabilities of the highest hidden layer's units: (n, ...) to (n, units)."""
+        evens, odds = self._inferred(x)
+        return odds[-1] if len(self.sizes) % 2 == 0 else evens[-1]
+
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of the visible units given the means of the hidden ones."""
+        return self._example(self._machine().even_inputs(self._inferred(x)[1])[0])
+
+    def conclude(self, batches: Iterable[Batch]) -> None:
+        """Where no chains went on during training, make some by annealing."""
+        if not self.persistent:
+            machine = self._machine()
+            states = annealed(machine, start(machine, self.sizes, len(self.chains)), temperatures(max(self.burn_in, 30)))[1]
+            self.chains.copy_(torch.cat(states, 1))
+
+    def _continued(self, n: int, sweeps: int, clamp: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
+        """`n` chains that set out from those of the training, after some sweeps; with `clamp` units keep known values."""
+        rows = torch.randint(len(self._fantasies()[0]), (n,), device=self.chains.device)
+        states, machine = [state[rows] for state in self._fantasies()], self._machine()
+        for _ in range(sweeps):
+            if clamp is not None:
+                states[0] = torch.where(*clamp, states[0])
+            states = machine.gibbs(states)
+        return states
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The chains of the training continued, or new ones by parallel tempering, which do not depend on those."""
+        return ("gibbs", "tempering")
+
+    def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
+        """States of chains after `burn_in` sweeps, several of one chain `thin` sweeps apart: (n, ...)."""
+        machine = self._machine()
+        if way == "tempering":
+            count = min(n, max(1, 500 // REPLICAS))
+            ladder = torch.linspace(0, 1, REPLICAS, device=self.chains.device)
+            states = start(machine, self.sizes, REPLICAS * count)
+            move = lambda states: machine.tempered(states, ladder)  # noqa: E731
+        else:
+            count = min(n, len(self._fantasies()[0]))
+            states, move = self._continued(count, 0), machine.gibbs
+        for _ in range(self.burn_in):
+            states = move(states)
+        taken = [self._taken(machine, states, count)]
+        while len(taken) * count < n:
+            for _ in range(self.thin):
+                states = move(states)
+            taken.append(self._taken(machine, states, count))
+        return torch.cat(taken)[:n]
+
+    def _taken(self, machine: Machine, states: list[Tensor], count: int) -> Tensor:
+        """Examples of the last `count` states: the states themselves, or the means that a further sweep gives."""
+        states = [state[-count:] for state in states]
+        if self.draw:
+            return self._as_example(states[0])
+        return self._example(machine.even_inputs(machine.draw_odd(machine.seen(states)[1]))[0])
+
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        """The unknown values after `burn_in` sweeps in which the known ones stayed: (n, ...) to the same."""
+        clamp = known.flatten(1), self._drawn(x)[0]
+        states, machine = self._continued(len(x), self.burn_in, clamp), self._machine()
+        states[0] = torch.where(*clamp, states[0])
+        return torch.where(known, x, self._taken(machine, states, len(x)))

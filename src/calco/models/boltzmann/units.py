@@ -1,0 +1,185 @@
+"""Examples as the visible units of a Boltzmann machine: binary, made binary, or real with Gaussian noise."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calco.contract import Batch, Model
+from calco.data import Schema
+from calco.errors import RequestError
+from calco.estimator import at_least
+from calco.nets.annealing import LogZ, exact_or_estimated
+from calco.nets.boltzmann import Machine, Pair, Scale, flips
+
+HELD = 0.2
+"""Share of the training in which Gaussian units keep their scale."""
+
+
+class UnitsModel(Model):
+    """What machines with visible units have in common.
+
+    Args:
+        shape: of an example.
+        hidden: units of each hidden layer.
+        units: what the visible units are: binary (as the data), threshold (of values in [0, 1] at 1/2), stochastic (ones with
+            the probability that a value in [0, 1] gives, drawn anew each time) or gaussian.
+        samples: annealed walks of the estimate of log Z, in either direction.
+        betas: temperatures of those walks.
+        burn_in: sweeps before states are taken from chains.
+        thin: sweeps between two states taken from one chain.
+        draw: `sample` draws the visible units instead of giving their means.
+    """
+
+    adjustable = ("samples", "betas", "burn_in", "thin")
+
+    scale: Scale
+    pair0: Pair
+    mean: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        hidden: tuple[int, ...],
+        units: str,
+        *,
+        samples: int,
+        betas: int,
+        burn_in: int,
+        thin: int,
+        draw: bool,
+    ) -> None:
+        super().__init__()
+        self.samples, self.betas, self.burn_in, self.thin, self.draw = samples, betas, burn_in, thin, draw
+        self._known: dict[tuple[int, ...], LogZ] = {}
+        visible = torch.Size(shape).numel()
+        self.shape, self.units, self.sizes = shape, units, (visible, *hidden)
+        self.gaussian = units == "gaussian"
+        if self.gaussian:
+            self.scale = Scale(visible)
+        for i, upper in enumerate(hidden):
+            self.add_module(f"pair{i}", Pair(self.sizes[i], upper, self.gaussian and i == 0))
+        self.register_buffer("mean", torch.full((visible,), 0.0 if self.gaussian else 0.5))
+
+    def pair(self, i: int) -> Pair:
+        """The pair of layers i and i + 1, or what a training loop wraps around it."""
+        return getattr(self, f"pair{i}")
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Set the visible offsets and biases from the data's mean, the scale from their deviation."""
+        x = torch.cat([batch.x.flatten(1) for batch in batches])
+        if self.gaussian:
+            self.mean.copy_(x.mean(0))
+            self.scale.start(x.std(0, correction=0))
+            self.pair0.start(self.base())
+        else:
+            ones = self._expected(x)[0].sum(0)
+            self.mean.copy_((ones + 1) / (len(x) + 2))  # one of each added: no bias is infinite
+            self.pair0.start(self.mean)
+
+    def base(self) -> Tensor:
+        """Logits, or means, of visible units that are independent and have the data's mean: (units,)."""
+        return self.scale(self.mean[None])[0][0].detach() if self.gaussian else torch.logit(self.mean)
+
+    def _highest(self) -> tuple[Machine, tuple[int, ...]]:
+        """The undirected part of the model, whose log Z is asked for, and the units of its layers."""
+        raise NotImplementedError
+
+    def _continued(self, n: int, sweeps: int) -> list[Tensor]:
+        """`n` states of the undirected part: chains that set out from those of the training, after some sweeps."""
+        raise NotImplementedError
+
+    def _log_z(self) -> LogZ:
+        """log Z of the undirected part; estimated once for all examples."""
+        key = (self.samples, self.betas, self.burn_in, torch.initial_seed())
+        if key not in self._known:
+            with torch.random.fork_rng():  # so that what is drawn after it does not depend on whether it was known
+                states = self._continued(self.samples, self.burn_in)
+                self._known[key] = exact_or_estimated(*self._highest(), self.samples, self.betas, states)
+        return self._known[key]
+
+    @property
+    def made(self) -> str:
+        """How examples become units, for a sentence on a density."""
+        ways = {"threshold": ", of the values made binary at 1/2", "stochastic": ", of the values made binary at random"}
+        return ways.get(self.units, "")
+
+    def _expected(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Visible units, or their expectations, of examples: (n, units); and log |d units / d x|."""
+        flat = x.flatten(1)
+        if self.gaussian:
+            return self.scale(flat)
+        return (flat >= 0.5).to(flat.dtype) if self.units == "threshold" else flat, torch.zeros(())
+
+    def _drawn(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Visible units of examples, drawn where they are stochastic."""
+        units, log_det = self._expected(x)
+        return flips(units) if self.units == "stochastic" else units, log_det
+
+    def _example(self, inputs: Tensor) -> Tensor:
+        """The mean example for inputs of the visible units."""
+        flat = self.scale(inputs, back=True)[0] if self.gaussian else torch.sigmoid(inputs)
+        return flat.unflatten(1, self.shape)
+
+    def _as_example(self, units: Tensor) -> Tensor:
+        return (self.scale(units, back=True)[0] if self.gaussian else units).unflatten(1, self.shape)
+
+
+def chain_options(estimator: Any, schema: Schema, hidden: tuple[int, ...]) -> dict[str, Any]:
+    """The arguments of a model that an estimator's hyper-parameters on units, chains and estimates stand for.
+
+    Raises:
+        RequestError: one is out of range, or does not fit the data.
+    """
+    at_least(estimator, 1, "sweeps", "chains", "samples", "betas", "thin")
+    at_least(estimator, 0, "recentre", "burn_in")
+    if min(hidden, default=1) < 1:
+        raise RequestError(f"hidden is {estimator.hidden}: a layer has at least 1 unit.")
+    units = units_for(schema, estimator.visible, estimator.binarise)
+    means = units == "stochastic" or (units != "binary" and len(schema.shape) == 3)
+    draw = not means if estimator.draw == "auto" else estimator.draw == "yes"
+    names = ("sweeps", "chains", "recentre", "samples", "betas", "burn_in", "thin")
+    return {"hidden": hidden, "units": units, "draw": draw, **{name: getattr(estimator, name) for name in names}}
+
+
+def units_for(schema: Schema, visible: str, binarise: str) -> str:
+    """What visible units suit data of this schema, given what was asked for.
+
+    Raises:
+        RequestError: the data do not fit what was asked for.
+    """
+    image = len(schema.shape) == 3
+    if schema.levels == 2:
+        if visible == "gaussian":
+            raise RequestError("These data are binary: Gaussian visible units do not suit them. Use visible 'bernoulli'.")
+        return "binary"
+    if visible == "gaussian" or (visible == "auto" and not image):
+        if binarise != "auto":
+            raise RequestError(f"binarise {binarise!r} is for Bernoulli visible units on images; these units are Gaussian.")
+        return "gaussian"
+    found = f"{schema.levels} grey levels" if schema.levels else "real numbers"
+    if not image:
+        raise RequestError(
+            f"Bernoulli visible units take values 0 and 1, and these vectors hold {found}: use visible 'gaussian', or make them"
+            " binary first: x > threshold, or at random where x in [0, 1] is a probability."
+        )
+    if visible == "bernoulli" and binarise == "auto":
+        raise RequestError(
+            f"Bernoulli visible units take values 0 and 1, and these images hold {found}: say how they become binary, binarise"
+            " 'threshold' (at the middle grey) or 'stochastic' (the grey is the probability of a 1); or use visible 'gaussian'."
+        )
+    return "stochastic" if binarise == "auto" else binarise
+
+
+def said_of(estimator: Any, schema: Schema) -> str:
+    """What was chosen for data of this schema, and how to choose otherwise; nothing where there was no choice to make."""
+    if schema.levels == 2 or estimator.visible != "auto" or estimator.binarise != "auto":
+        return ""
+    if units_for(schema, "auto", "auto") == "gaussian":
+        return "These vectors are real numbers: the visible units are Gaussian."
+    found = f"{schema.levels} grey levels" if schema.levels else "continuous greys"
+    return (
+        f"These images have {found}: each pixel is made binary at random, its grey the probability of a 1, anew at each step."
+        " Choose otherwise by binarise 'threshold' or visible 'gaussian'."
+    )
