@@ -75,7 +75,8 @@ class BoltzmannModel(UnitsModel):
         self.greedy = greedy if len(hidden) > 1 else 0.0
         self.register_buffer("ladder", torch.linspace(0, 1, temperatures + 1)[1:])
         self.register_buffer("chains", torch.zeros(temperatures * chains, sum(self.sizes[::2])))
-        self.register_buffer("below", torch.zeros(chains if self.greedy else 0, max(self.sizes[:-1])))
+        if self.greedy:
+            self.register_buffer("below", torch.zeros(chains, max(self.sizes[:-1])))
         self._layer: int | None = None
         self._held = False
 
