@@ -1,6 +1,7 @@
 """What a model promises: turns for the training loop, and capabilities for everything that comes after it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -22,11 +23,10 @@ class Turn(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """How good a model is on held-out data: a figure that falls as it improves, others for the log, and what looks wrong."""
+    """How good a model is on held-out data: a figure that falls as it improves, and others for the log."""
 
     value: float
-    terms: dict[str, float] = {}  # noqa: RUF012  a default of a NamedTuple; nobody changes it
-    warning: str = ""
+    terms: Mapping[str, float] = MappingProxyType({})
 
 
 class Model(nn.Module):
@@ -66,6 +66,10 @@ class Model(nn.Module):
         for batch in batches:
             total, count = total + float(self.held_out(batch)) * len(batch.x), count + len(batch.x)
         return Verdict(total / count)
+
+    def concern(self, verdicts: Sequence[Mapping[str, float]]) -> str:
+        """What looks wrong in the terms of the verdicts so far, the newest last: a sentence, or nothing."""
+        return ""
 
     def conclude(self, batches: Iterable[Batch]) -> None:
         """What is learned in closed form once the nets are trained; what it learns must be in buffers."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 import numpy as np
 import torch
 from sklearn.base import TransformerMixin
+from sklearn.utils.metaestimators import available_if
 
 import calco
 from calco.contract import Batch, Model
@@ -22,13 +23,13 @@ from calco.errors import RequestError
 from calco.maths import noise
 from calco.runs import Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
-from calco.verbs import CHUNK, Verbs, device_of
+from calco.verbs import CHUNK, Verbs, can, device_of
 
 CONCLUDE = 10_000
 """Training examples that `Model.conclude` sees at most."""
 
 
-class Estimator(TransformerMixin, Verbs):
+class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     """Base of all families.
 
     After `fit`: `model_` (the torch module), `schema_` (what an example is), `history_` (lines of the log), `run_` (the run
@@ -113,6 +114,11 @@ class Estimator(TransformerMixin, Verbs):
             record = self._record(source, held, schema, settings)
             run = Run.create(out, record) if main else Run.created(out)
         return self._learn(source, schema, settings, run, held, report)
+
+    @available_if(can("encode"))
+    def fit_transform(self, x: Any, y: Any = None) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """`fit`, then `encode` of the same data."""
+        return self.fit(x, y).encode(x)
 
     def _learn(
         self, source: Source, schema: Schema, settings: Training, run: Run | None, held: Source | None, report: Report | None

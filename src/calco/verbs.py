@@ -59,7 +59,7 @@ class Unable(RequestError, AttributeError):
     """The family does not have this capability."""
 
 
-def _can(verb: str) -> Callable[[Any], bool]:
+def can(verb: str) -> Callable[[Any], bool]:
     """A check for `available_if`: does the estimator's model have this capability?"""
 
     def check(self: "Verbs") -> bool:
@@ -135,18 +135,18 @@ class Verbs(BaseEstimator):
 
     # -- the verbs --------------------------------------------------------------------------------------------------
 
-    @available_if(_can("encode"))
+    @available_if(can("encode"))
     def encode(self, x: Any, y: Any = None) -> np.ndarray:
         """Features of shape (n, width), float32."""
         model: Any = self._model()
         return torch.cat([z.cpu() for z in self._map(lambda b: model.encode(b.x, b.y), x, y)]).numpy()
 
-    @available_if(_can("encode"))
+    @available_if(can("encode"))
     def transform(self, x: Any) -> np.ndarray:
         """`encode`, under the name that scikit-learn's pipelines call."""
         return self.encode(x)
 
-    @available_if(_can("decode"))
+    @available_if(can("decode"))
     def decode(self, z: Any, y: Any = None) -> Any:
         """Codes of shape (n, width) to data as they went in."""
         model: Any = self._model()
@@ -159,12 +159,12 @@ class Verbs(BaseEstimator):
             ]
         return self.schema_.decode(torch.cat(parts).cpu())
 
-    @available_if(_can("reconstruct"))
+    @available_if(can("reconstruct"))
     def reconstruct(self, x: Any, y: Any = None) -> Any:
         """What the model keeps of each example, as data like those that went in."""
         return self.schema_.decode(self.reconstruct_tensor(x, y))
 
-    @available_if(_can("reconstruct"))
+    @available_if(can("reconstruct"))
     def reconstruct_tensor(self, x: Any, y: Any = None) -> Tensor:
         """`reconstruct` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
@@ -176,7 +176,7 @@ class Verbs(BaseEstimator):
         model: Any = self._model()
         return model.ways if "sample" in self.capabilities_ else ()
 
-    @available_if(_can("sample"))
+    @available_if(can("sample"))
     def sample(
         self, n: int, *, way: str | None = None, label: Any = None, known: Any = None, mask: Any = None, seed: int = 0
     ) -> Any:
@@ -199,7 +199,7 @@ class Verbs(BaseEstimator):
             raise RequestError("Samples with known values cannot have a way or a label too: leave those out.")
         return self.schema_.decode(self.complete_tensor(n, known, mask, seed=seed))
 
-    @available_if(_can("sample"))
+    @available_if(can("sample"))
     def sample_tensor(self, n: int, *, way: str | None = None, label: Any = None, seed: int = 0) -> Tensor:
         """`sample` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
@@ -266,7 +266,7 @@ class Verbs(BaseEstimator):
         model: Any = self._model()
         return model.density
 
-    @available_if(_can("log_prob"))
+    @available_if(can("log_prob"))
     def log_prob(self, x: Any, y: Any = None, *, with_error: bool = False, seed: int = 0) -> Any:
         """Log density of each example in nats, in the units of the data: (n,), float64.
 
@@ -275,7 +275,7 @@ class Verbs(BaseEstimator):
         found = self.log_prob_estimate(x, y, seed=seed)
         return (found.value, found.error) if with_error else found.value
 
-    @available_if(_can("log_prob"))
+    @available_if(can("log_prob"))
     def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> "Estimate":
         """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
@@ -297,7 +297,7 @@ class Verbs(BaseEstimator):
             parts[0].low_shared,
         )
 
-    @available_if(_can("log_prob"))
+    @available_if(can("log_prob"))
     def score(self, x: Any, y: Any = None) -> float:
         """Mean log density in nats: higher is better."""
         return float(self.log_prob(x, y).mean())

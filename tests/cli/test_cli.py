@@ -120,7 +120,7 @@ def test_every_verb(name, data, calco, tmp_path, pictures):
     page = (run / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert f"{count} {role} examples" in page
-    assert page.count("data:image") >= 6
+    assert page.count("data:image") > len({"sample", "reconstruct", "encode"} & set(can))
     assert calco("resume", run)[0] == 0
 
 

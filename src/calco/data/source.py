@@ -202,7 +202,8 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
     held = round(share * len(source))
     if not 0 < held < len(source):
         raise RequestError(
-            f"Holding out {share:g} of {len(source)} examples leaves one part empty: give more data or another share."
+            f"Holding out {share:g} of the examples (n_samples={len(source)}) leaves one part empty: give more data, or"
+            " another share."
         )
     order = np.random.default_rng([seed, 2**32]).permutation(len(source))
     return Subset(source, np.sort(order[held:])), Subset(source, np.sort(order[:held]))

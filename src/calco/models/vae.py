@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from calco.contract import Batch, LogProb, Model, Turn
 from calco.data import Schema
@@ -25,24 +24,11 @@ from calco.estimator import Estimator, at_least
 from calco.maths import noise
 from calco.maths.divergences import importance_bound, importance_error, normal_kl, normal_log_prob
 from calco.maths.likelihoods import Likelihood, make_likelihood
+from calco.nets.labels import with_label
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
 from calco.nets.priors import FlowPrior, NormalPrior, Prior, PseudoInputs, VampPrior, posterior
 from calco.training import Training
-
-
-def with_label(x: Tensor, y: Tensor | None, classes: int) -> Tensor:
-    """Append the label's one-hot code to axis 1 of x, spread over space; x itself where `classes` is 0.
-
-    Raises:
-        RequestError: there are classes but no labels.
-    """
-    if not classes:
-        return x
-    if y is None:
-        raise RequestError("This model is conditional on a label: give labels with the data.")
-    code = F.one_hot(y, classes).to(x.dtype).reshape(*y.shape, classes, *[1] * (x.ndim - 2))
-    return torch.cat((x, code.expand(len(x), classes, *x.shape[2:])), 1)
 
 
 class VAEModel(Model):

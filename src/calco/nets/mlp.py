@@ -1,14 +1,15 @@
 """Multilayer perceptrons."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from calco.errors import one_of
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
     "silu": nn.SiLU,
     "gelu": nn.GELU,
     "elu": nn.ELU,

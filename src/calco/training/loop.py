@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -51,6 +51,7 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     waited: int = 0
+    verdicts: list[dict[str, float]] = field(default_factory=list)
     scaler: dict[str, Any] | None = None
 
 
@@ -155,8 +156,8 @@ class Loop:
         if self.held is not None and self._due(self.measure_every):
             verdict = self._judge(self.held)
             self._tell({**line, "held_out": verdict.value, **verdict.terms})
-            if verdict.warning:
-                self._tell({**line, "note": verdict.warning})
+            if concern := self.learner.model.concern(self.progress.verdicts):
+                self._tell({**line, "note": concern})
         if halted or self._due(self.training.checkpoint_every) or not self.patient:
             self.save()
 
@@ -176,6 +177,7 @@ class Loop:
     def _judge(self, held: Source) -> Verdict:
         """Measure, and remember the best weights where they will be wanted."""
         verdict, progress = self._measure(held), self.progress
+        progress.verdicts.append(dict(verdict.terms))
         if math.isfinite(verdict.value) and (progress.best is None or verdict.value < progress.best):
             progress.best, progress.best_step, progress.waited = verdict.value, progress.step, 0
             if self.training.patience or self.training.keep == "best":

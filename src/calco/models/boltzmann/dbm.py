@@ -22,6 +22,7 @@ class DBM(Estimator):
         greedy: share of the training in which the pairs of layers learn one after the other before all learn together.
         inference: sweeps of the mean field in a step.
         sweeps: Gibbs sweeps of the persistent chains in a step.
+        last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.
         chains: how many there are.
         recentre: how far the hidden units' offsets follow the chains in a step; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
@@ -47,6 +48,7 @@ class DBM(Estimator):
         greedy: float = 0.4,
         inference: int = 5,
         sweeps: int = 1,
+        last_sweeps: int = 1,
         chains: int = 100,
         recentre: float = 0.01,
         draw: Literal["auto", "yes", "no"] = "auto",
@@ -62,6 +64,7 @@ class DBM(Estimator):
         self.greedy = greedy
         self.inference = inference
         self.sweeps = sweeps
+        self.last_sweeps = last_sweeps
         self.chains = chains
         self.recentre = recentre
         self.draw = draw
@@ -77,7 +80,7 @@ class DBM(Estimator):
         at_least(self, 0, "greedy")
         if len(self.hidden) < 2 or self.greedy >= 1:
             raise RequestError("A deep machine has two hidden layers or more, and greedy is a share, below 1.")
-        options = {"greedy": self.greedy, "inference": self.inference}
+        options = {"greedy": self.greedy, "inference": self.inference, "last_sweeps": self.last_sweeps}
         return BoltzmannModel(schema.shape, **chain_options(self, schema, tuple(self.hidden)), **options)
 
     def chosen(self, schema: Schema) -> str:

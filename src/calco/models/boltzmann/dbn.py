@@ -94,8 +94,9 @@ class DBNModel(UnitsModel):
         machine, states = self._machine(self._layer), [self.chains[:, : self.sizes[self._layer]]]
         if step == first and self._layer:
             states = [bernoulli(torch.zeros_like(states[0]))]
+        recentre = self.recentre if self._pace > 0.8 else 0.0  # then offsets stay, so that weights can be averaged
         for _ in range(self.sweeps + SETTLE * (step == first)):
-            states = machine.gibbs(states, recentre=self.recentre)
+            states = machine.gibbs(states, recentre=recentre)
         self.chains[:, : self.sizes[self._layer]] = states[0]
 
     def turns(self, batch: Batch) -> Iterator[Turn]:

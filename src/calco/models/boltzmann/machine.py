@@ -20,6 +20,9 @@ from calco.nets.boltzmann import Machine, bernoulli, flips
 
 INFERENCE = 50
 """Sweeps of the mean field outside of training."""
+CENTRED = 0.2
+"""Share of the training of all layers in which offsets follow, every tenth step; then they stay, so that averages of weights
+over steps are averages of machines."""
 SETTLE = 100
 """Sweeps of the chains before the first step of all layers."""
 REPLICAS = 20
@@ -35,6 +38,9 @@ class BoltzmannModel(UnitsModel):
         units: what the visible units are, as in `UnitsModel`.
         persistent: whether the chains of training go on from step to step; else each starts at an example.
         sweeps: Gibbs sweeps of the chains in a step.
+        last_sweeps: what they rise to, evenly over the second half of the training: chains whose machine moves on more
+            slowly as the learning rate falls no longer mix by that movement (Tieleman and Hinton 2009). Below `sweeps` they
+            stay as they are.
         chains: how many there are, at each temperature.
         temperatures: of the chains in training; 1 is no tempering.
         recentre: how far the hidden layers' offsets follow the chains in a step; with 0 they stay at 1/2.
@@ -59,6 +65,7 @@ class BoltzmannModel(UnitsModel):
         units: str = "binary",
         persistent: bool = True,
         sweeps: int = 1,
+        last_sweeps: int = 1,
         chains: int = 100,
         temperatures: int = 1,
         recentre: float = 0.01,
@@ -71,7 +78,8 @@ class BoltzmannModel(UnitsModel):
         draw: bool = True,
     ) -> None:
         super().__init__(shape, hidden, units, samples=samples, betas=betas, burn_in=burn_in, thin=thin, draw=draw)
-        self.persistent, self.sweeps, self.recentre, self.inference = persistent, sweeps, recentre, inference
+        self.persistent, self.recentre, self.inference = persistent, recentre, inference
+        self.sweeps, self.more = sweeps, max(0, last_sweeps - sweeps)
         self.greedy = greedy if len(hidden) > 1 else 0.0
         self.register_buffer("ladder", torch.linspace(0, 1, temperatures + 1)[1:])
         self.register_buffer("chains", torch.zeros(temperatures * chains, sum(self.sizes[::2])))
@@ -106,8 +114,9 @@ class BoltzmannModel(UnitsModel):
         if self._layer is not None:
             self._move_below(self._layer)
         elif self.persistent:
-            # Offsets need not follow at every step; it costs as much as a small matrix product.
-            self._move(self.sweeps + SETTLE * (step == first), 10 * self.recentre if step % 10 == 0 else 0.0)
+            sweeps = self.sweeps + round(self.more * max(0.0, 2 * step / steps - 1))
+            moving = step % 10 == 0 and step - first < CENTRED * (steps - first)
+            self._move(sweeps + SETTLE * (step == first), 10 * self.recentre if moving else 0.0)
 
     def _move(self, sweeps: int, recentre: float) -> None:
         """Move the chains of the whole machine on."""

@@ -20,6 +20,7 @@ class RBM(Estimator):
             the value gives; auto takes stochastic for images, unless bernoulli units were asked for.
         method: persistent chains (pcd), or chains that start at the data (cd).
         sweeps: Gibbs sweeps in a step.
+        last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.
         chains: how many there are, at each temperature.
         temperatures: of the chains in training; more than 1 is parallel tempering.
         recentre: how far the hidden units' offsets follow the chains in a step; 0 fixes them at 1/2.
@@ -47,6 +48,7 @@ class RBM(Estimator):
         binarise: Literal["auto", "threshold", "stochastic"] = "auto",
         method: Literal["pcd", "cd"] = "pcd",
         sweeps: int = 1,
+        last_sweeps: int = 1,
         chains: int = 100,
         temperatures: int = 1,
         recentre: float = 0.01,
@@ -62,6 +64,7 @@ class RBM(Estimator):
         self.binarise = binarise
         self.method = method
         self.sweeps = sweeps
+        self.last_sweeps = last_sweeps
         self.chains = chains
         self.temperatures = temperatures
         self.recentre = recentre
@@ -75,7 +78,7 @@ class RBM(Estimator):
     def build(self, schema: Schema) -> BoltzmannModel:
         """The machine for data of this schema."""
         at_least(self, 1, "temperatures")
-        options = {"persistent": self.method == "pcd", "temperatures": self.temperatures}
+        options = {"persistent": self.method == "pcd", "temperatures": self.temperatures, "last_sweeps": self.last_sweeps}
         return BoltzmannModel(schema.shape, **chain_options(self, schema, (self.hidden,)), **options)
 
     def chosen(self, schema: Schema) -> str:

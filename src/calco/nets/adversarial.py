@@ -1,0 +1,95 @@
+"""Generator and discriminator: any body, perhaps conditional on a label."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from calco.errors import RequestError
+from calco.nets.conv import ConvDecoder, ConvEncoder
+from calco.nets.labels import with_label
+from calco.nets.mlp import MLP, activation
+
+
+class Generator(nn.Module):
+    """Codes to examples; a label is appended to the code."""
+
+    def __init__(self, body: nn.Module, classes: int = 0) -> None:
+        super().__init__()
+        self.body, self.classes = body, classes
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """(n, latent) and labels (n,) to (n, ...)."""
+        return self.body(with_label(z, y, self.classes))
+
+
+class Discriminator(nn.Module):
+    """Examples to scores, the higher the more real. A label's embedding meets the features in an inner product.
+
+    That is the projection of Miyato and Koyama (2018).
+    """
+
+    def __init__(self, body: nn.Module, features: int, act: str, classes: int = 0, bias: bool = True) -> None:
+        super().__init__()
+        self.body, self.act, self.head = body, activation(act), nn.Linear(features, 1, bias=bias)
+        self.labels = nn.Embedding(classes, features) if classes else None
+        if self.labels is not None:
+            nn.init.normal_(self.labels.weight, std=features**-0.5)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(n, ...) and labels (n,) to (n,)."""
+        features = self.act(self.body(x))
+        score = self.head(features)[:, 0]
+        if self.labels is None:
+            return score
+        if y is None:
+            raise RequestError("This model is conditional on a label: give labels with the data.")
+        return score + (features * self.labels(y)).sum(1)
+
+
+def make_adversarial_nets(
+    shape: tuple[int, ...],
+    latent: int,
+    *,
+    net: str,
+    width: int,
+    depth: int,
+    activation: str,
+    spectral: bool,
+    classes: int = 0,
+    bias: bool = True,
+    given: int = 0,
+) -> tuple[Generator, Discriminator]:
+    """A generator and a discriminator of examples of `shape`.
+
+    Args:
+        shape: (channels, height, width) or (features,).
+        latent: numbers in a code.
+        net: conv (images only), mlp, or auto: conv for images.
+        width: channels of the first conv level, or units per mlp layer; 0 takes 32 or 256.
+        depth: residual blocks per level, or hidden layers.
+        activation: by name.
+        spectral: divide each of the discriminator's weights by its largest singular value (Miyato et al. 2018).
+        classes: of a conditional model.
+        bias: whether the discriminator's score has one.
+
+    Raises:
+        RequestError: conv nets were asked for data that are not images.
+    """
+    if net == "conv" and len(shape) != 3:
+        raise RequestError("net 'conv' is for images, and these data are vectors: use 'mlp' or 'auto'.")
+    features = 128
+    if net == "mlp" or len(shape) != 3:
+        hidden = [width or 256] * depth
+        up, down = (
+            MLP(latent + classes, hidden, shape, activation),
+            MLP(torch.Size(shape).numel(), hidden, features, activation),
+        )
+    else:
+        image = (shape[0], shape[1], shape[2])
+        up = ConvDecoder(latent + classes, image, width or 32, depth, activation)
+        down = ConvEncoder(image, features, width or 32, depth, activation)
+    discriminator = Discriminator(down, features, activation, classes, bias)
+    if spectral:
+        for module in [m for m in discriminator.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding))]:
+            spectral_norm(module)
+    return Generator(up, classes), discriminator
