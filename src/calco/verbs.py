@@ -92,7 +92,9 @@ class Verbs(BaseEstimator):
             Unable: with the verbs that it does answer.
         """
         if verb not in self.capabilities_:
-            raise Unable(f"The family {self.family!r} cannot {verb}: it can {', '.join(self.capabilities_)}.")
+            why = getattr(self.model_class, "lacks", {}).get(verb, "")
+            told = f"The family {self.family!r} cannot {verb}: it can {', '.join(self.capabilities_)}."
+            raise Unable(f"{told} {why}".strip())
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -136,6 +136,9 @@ def score(
     out: Annotated[Path, Parameter(help="A csv, parquet or npy file.")],
     samples: Annotated[int | None, Parameter(help="Samples of the estimate, where it is one.")] = None,
     betas: Annotated[int | None, Parameter(help="Temperatures of the estimate, where it anneals.")] = None,
+    parzen: Annotated[
+        bool, Parameter(help="Estimate from samples by a Parzen window, with its controls.", negative="")
+    ] = False,
     seed: Annotated[int, Parameter(help="Of the estimate.")] = 0,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
@@ -148,6 +151,9 @@ def score(
 
     check_output(out, images=False)
     estimator = load(run, device)
+    if parzen:
+        _score_by_parzen(estimator, options.open(data, "test", estimator.run_), out, samples, seed)
+        return
     estimator.require("log_prob")
     estimator.adjust(samples=samples, betas=betas)
     found = estimator.log_prob_estimate(options.open(data, "test", estimator.run_), seed=seed)
@@ -160,6 +166,19 @@ def score(
     print(f"{mean:.4f} ± {spread:.4f} nats on average over {n} examples ({estimator.density_}); each in {out}")
     if found.bracket():
         print(found.bracket())
+
+
+def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None, seed: int) -> None:
+    from calco.cli.outputs import write_array
+    from calco.evaluation.figures import training_data
+    from calco.evaluation.parzen import SAMPLES
+    from calco.evaluation.parzen import parzen as estimate
+
+    estimator.require("sample")
+    found = estimate(estimator, source, training_data(estimator), samples=samples or SAMPLES, seed=seed)
+    write_array(out, found.values[:, None], ["parzen"])
+    _print_figures(estimator.family, found.figures)
+    print(f"Each in {out}. Samples that only smooth the data score above the data themselves: see the two rows below theirs.")
 
 
 def evaluate(

@@ -32,10 +32,11 @@ Metric = Callable[[Estimator, Source, Source], list[Figure]]
 
 def metrics() -> dict[str, Metric]:
     """The metrics by the capability they need."""
+    from calco.evaluation.fidelity import fidelity_figures
     from calco.evaluation.likelihood import likelihood_figures
     from calco.evaluation.reconstruction import reconstruction_figures
 
-    return {"reconstruct": reconstruction_figures, "log_prob": likelihood_figures}
+    return {"reconstruct": reconstruction_figures, "log_prob": likelihood_figures, "sample": fidelity_figures}
 
 
 def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]:

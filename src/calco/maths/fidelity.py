@@ -48,7 +48,7 @@ def kernel_distance(real: Tensor, fake: Tensor, *, size: int = 1000, subsets: in
     for _ in range(subsets if apart > 1 else 1):
         x, y = (part[torch.randperm(len(part), generator=generator)[:size].to(part.device)].double() for part in (real, fake))
         values.append(_unbiased(x, y))
-    found = torch.tensor(values)
+    found = torch.tensor(values, dtype=torch.float64)
     return float(found.mean()), float(found.std()) / math.sqrt(apart) if apart > 1 else math.nan
 
 

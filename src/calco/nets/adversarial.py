@@ -5,9 +5,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from calco.errors import RequestError
-from calco.nets.conv import ConvDecoder, ConvEncoder
+from calco.nets.conv import ConvDecoder, ConvEncoder, ResidualBlock
 from calco.nets.labels import with_label
-from calco.nets.mlp import MLP, activation
+from calco.nets.mlp import MLP
+from calco.nets.mlp import activation as make_activation
+
+FEATURES = 128
+"""That a discriminator's body gives its head."""
 
 
 class Generator(nn.Module):
@@ -30,7 +34,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, body: nn.Module, features: int, act: str, classes: int = 0, bias: bool = True) -> None:
         super().__init__()
-        self.body, self.act, self.head = body, activation(act), nn.Linear(features, 1, bias=bias)
+        self.body, self.act, self.head = body, make_activation(act), nn.Linear(features, 1, bias=bias)
         self.labels = nn.Embedding(classes, features) if classes else None
         if self.labels is not None:
             nn.init.normal_(self.labels.weight, std=features**-0.5)
@@ -77,19 +81,47 @@ def make_adversarial_nets(
     """
     if net == "conv" and len(shape) != 3:
         raise RequestError("net 'conv' is for images, and these data are vectors: use 'mlp' or 'auto'.")
-    features = 128
     if net == "mlp" or len(shape) != 3:
         hidden = [width or 256] * depth
         up, down = (
             MLP(latent + classes, hidden, shape, activation),
-            MLP(torch.Size(shape).numel(), hidden, features, activation),
+            MLP(torch.Size(shape).numel(), hidden, FEATURES, activation),
         )
     else:
         image = (shape[0], shape[1], shape[2])
         up = ConvDecoder(latent + classes, image, width or 32, depth, activation)
-        down = ConvEncoder(image, features, width or 32, depth, activation)
-    discriminator = Discriminator(down, features, activation, classes, bias)
+        down = ConvEncoder(image, FEATURES, width or 32, depth, activation)
+    return Generator(up, classes), _discriminator(down, activation, spectral, classes, bias)
+
+
+def make_band_nets(
+    shape: tuple[int, int, int],
+    *,
+    width: int,
+    depth: int,
+    activation: str,
+    spectral: bool,
+    classes: int = 0,
+    bias: bool = True,
+) -> tuple[Generator, Discriminator]:
+    """Nets for one band of a Laplacian pyramid, `shape` that of its images; arguments as of `make_adversarial_nets`.
+
+    The generator takes an image and a plane of noise to a band, which is zero at first; the discriminator sees two images.
+    """
+    channels, height, side = shape
+    width = width or 32
+    last = nn.Conv2d(width, channels, 3, padding=1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]
+    blocks = [ResidualBlock(width, activation) for _ in range(depth)]
+    up = nn.Sequential(nn.Conv2d(channels + 1 + classes, width, 3, padding=1), *blocks, make_activation(activation), last)
+    down = ConvEncoder((2 * channels, height, side), FEATURES, width, depth, activation)
+    return Generator(up, classes), _discriminator(down, activation, spectral, classes, bias)
+
+
+def _discriminator(body: nn.Module, act: str, spectral: bool, classes: int, bias: bool) -> Discriminator:
+    discriminator = Discriminator(body, FEATURES, act, classes, bias)
     if spectral:
         for module in [m for m in discriminator.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding))]:
             spectral_norm(module)
-    return Generator(up, classes), discriminator
+    return discriminator

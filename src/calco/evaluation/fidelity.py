@@ -1,0 +1,109 @@
+"""Fidelity: how far samples lie from held-out examples, beside how far as many training examples do.
+
+That second figure is the floor: a model cannot be expected to do better than the data themselves.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.contract import Model
+from calco.data import Source
+from calco.estimator import Estimator
+from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model
+from calco.evaluation.figures import Figure, role
+from calco.maths.fidelity import Neighbours, frechet_distance, kernel_distance, need, neighbours
+
+MOST = 10_000
+"""Examples of either set at most."""
+K = 5
+"""Neighbours that make the balls of precision, recall, density and coverage."""
+
+
+def fidelity_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+    """Figures of as many samples as there are held-out examples, 10,000 at most; none where those are too few to have any."""
+    if min(len(source), len(train)) <= K:
+        return []
+    return measure_fidelity(estimator, source, train)
+
+
+def measure_fidelity(
+    estimator: Estimator,
+    source: Source,
+    train: Source,
+    *,
+    extractor: Extractor | None = None,
+    n: int | None = None,
+    seed: int = 0,
+) -> list[Figure]:
+    """Fréchet and kernel distance, precision, recall, density and coverage of `n` samples.
+
+    Args:
+        estimator: fitted or loaded, one that samples.
+        source: held-out examples.
+        train: training examples, for the floor and for the features where those are trained.
+        extractor: the features; those of `extractor_for` where not given. Inception features, for one, are
+            `Extractor("Inception", net)` with the user's own net.
+        n: examples of either set; as many as `source` has, 10,000 at most, where not given.
+        seed: of the samples.
+
+    Raises:
+        RequestError: there are fewer examples than the figures need.
+    """
+    n = min(MOST, len(source)) if n is None else n
+    features = extractor or extractor_for(estimator, train)
+    real, floor = (features(spread(estimator, part, n)) for part in (source, train))
+    fake = features(estimator.sample_tensor(n, seed=seed))
+    need("Fidelity", K + 1, real, floor, fake)
+    protocol = (
+        f"{len(fake):,} samples against {len(real):,} {role(source, train.describe()['fingerprint'])} examples; features,"
+        f" {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
+    )
+    against = f"{len(floor):,} training examples in place of the samples"
+
+    def figure(name: str, value: float, base: float, better: Any, unit: str, error: float | None = None) -> Figure:
+        return Figure(name, value, unit, protocol, better, error, base, against)
+
+    kernel, near = kernel_distance(real, fake), (neighbours(real, fake, K), neighbours(real, floor, K))
+    figures = [
+        figure("Fréchet distance", frechet_distance(real, fake), frechet_distance(real, floor), "lower", "squared distance"),
+        figure("kernel distance", kernel[0], kernel_distance(real, floor)[0], "lower", "squared distance", _known(kernel[1])),
+    ]
+    figures += [figure(name, one, two, "higher", f"share, k = {K}") for name, one, two in zip(Neighbours._fields, *near)]
+    return figures + label_figures(estimator, source, train, n, seed)
+
+
+def _known(error: float) -> float | None:
+    return None if np.isnan(error) else error
+
+
+def spread(estimator: Estimator, source: Source, n: int) -> Tensor:
+    """`n` examples, or all where there are fewer, spread evenly over a source, as the model sees them."""
+    rows = np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(int)
+    parts = np.array_split(rows, -(-len(rows) // 500))
+    return torch.cat([estimator.schema_.encode(source.take(part).x) for part in parts])
+
+
+def label_figures(estimator: Estimator, source: Source, train: Source, n: int, seed: int) -> list[Figure]:
+    """For a model that samples given a label: the share of samples that a classifier reads as the label asked for."""
+    model: Model = estimator.model_
+    if not getattr(model, "classes", 0) or len(estimator.schema_.shape) != 3 or source.classes != train.classes:
+        return []
+    classifier = label_model(estimator.schema_, train)
+    asked = torch.arange(n) % len(train.classes)
+    right = float((read(classifier, estimator.sample_tensor(n, seed=seed)) == asked).double().mean())
+    rows = np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(int)
+    held = read(classifier, spread(estimator, source, n)) == torch.from_numpy(np.asarray(source.take(rows).y))
+    accuracy = float(held.double().mean())
+    protocol = f"{n:,} samples, the labels evenly asked for, read by a net trained on the labels of the training data"
+    error = (right * (1 - right) / n) ** 0.5
+    name = f"that net on {len(held):,} held-out examples"
+    return [Figure("label fidelity", right, "share read as asked", protocol, "higher", error, accuracy, name)]
+
+
+@torch.no_grad()
+def read(classifier: LabelModel, x: Tensor) -> Tensor:
+    """The class that a classifier gives each example: (n, ...) to (n,)."""
+    return torch.cat([classifier.head(classifier(part)).argmax(1) for part in x.split(500)])

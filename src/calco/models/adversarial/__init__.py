@@ -1,0 +1,1 @@
+"""Adversarial networks: generative adversarial networks, and Laplacian pyramids of them."""

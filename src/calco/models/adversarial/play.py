@@ -1,0 +1,199 @@
+"""What adversarial networks have in common: a generator and a discriminator in turn, and a watch over what comes out."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from calco.contract import Batch, Model, Turn, Verdict
+from calco.data import Schema
+from calco.errors import RequestError
+from calco.estimator import at_least
+from calco.maths import noise
+from calco.maths.fidelity import kernel_distance, neighbours
+from calco.maths.games import GAMES, away_from_one, between, squared_slopes
+from calco.nets.features import RandomFeatures
+
+PENALTIES = {"relativistic": "r1r2", "wasserstein": "gradient"}
+"""The penalties that games need. The others get r1 (Mescheder, Geiger and Nowozin 2018)."""
+NEIGHBOURS = 5
+
+
+class AdversarialModel(Model):
+    """A game between generators and discriminators.
+
+    Args:
+        shape: of an example.
+        bounded: examples lie in [0, 1]: the nets work on [-1, 1], and what is sampled is clipped.
+        game: one of `maths.games.GAMES`.
+        penalty: on a discriminator's slopes: none; r1, at real examples; r1r2, at real and generated ones; or gradient, that
+            they be 1 between the two.
+        gamma: weight of the penalty.
+        penalty_every: steps between two penalties, each then weighs as much more (Karras et al. 2020).
+        discriminator_steps: steps of a discriminator for one of its generator.
+        classes: of a conditional model, 0 for none.
+    """
+
+    lacks: ClassVar = {
+        "log_prob": "It is an implicit model: samples, but no density. `calco score --parzen` makes an estimate from samples."
+    }
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        bounded: bool = False,
+        game: str = "relativistic",
+        penalty: str = "r1r2",
+        gamma: float = 1.0,
+        penalty_every: int = 1,
+        discriminator_steps: int = 1,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.features = RandomFeatures(shape)
+        self.shape, self.bounded, self.classes = shape, bounded, classes
+        self.game, self.penalty, self.gamma, self.penalty_every = game, penalty, gamma, penalty_every
+        self.discriminator_steps = discriminator_steps
+        self.at_step(0, 1)
+
+    def at_step(self, step: int, steps: int) -> None:
+        """Say whether this step has a penalty, and whether generators move in it."""
+        self._penalised = self.penalty != "none" and step % self.penalty_every == 0
+        self._generator_moves = (step + 1) % self.discriminator_steps == 0
+
+    def play(
+        self,
+        level: str,
+        real: Tensor,
+        generate: Callable[[], Tensor],
+        discriminate: Callable[[Tensor], Tensor],
+        discriminator: nn.Module,
+    ) -> Iterator[Turn]:
+        """A discriminator's turn, then its generator's, each on examples generated for it.
+
+        Args:
+            level: at the end of the players' names.
+            real: examples, (n, ...).
+            generate: as many generated ones.
+            discriminate: the score of n examples, or of 2 n, real ones and generated ones, as (n,) or (2 n,).
+            discriminator: the net behind it.
+        """
+        with torch.no_grad():
+            fake = generate()
+        both = torch.cat((real, fake)).requires_grad_(self._penalised and self.penalty in ("r1", "r1r2"))
+        outputs = discriminate(both)
+        on_real, on_fake = outputs.chunk(2)
+        loss = GAMES[self.game].discriminator(on_real, on_fake)
+        threshold = (on_real.detach().mean() + on_fake.detach().mean()) / 2  # not every game has a zero that means something
+        terms = {
+            f"right_on_real{level}": (on_real.detach() > threshold).float().mean(),
+            f"right_on_fake{level}": (on_fake.detach() < threshold).float().mean(),
+        }
+        if self._penalised:
+            penalty = self._penalty_of(outputs, both, real, fake, discriminate)
+            loss, terms[f"penalty{level}"] = loss + penalty * self.penalty_every, penalty
+        yield Turn(f"discriminator{level}", loss, terms)
+        if self._generator_moves:
+            with frozen(discriminator):
+                with torch.no_grad():
+                    on_real = discriminate(real)
+                yield Turn(f"generator{level}", GAMES[self.game].generator(on_real, discriminate(generate())), {})
+
+    def _penalty_of(
+        self, outputs: Tensor, both: Tensor, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        if self.penalty == "gradient":
+            points = between(real, fake)
+            return self.gamma * away_from_one(squared_slopes(discriminate(points), points))
+        slopes = squared_slopes(outputs, both)
+        at_real = slopes[: len(real)].mean()
+        return 0.5 * self.gamma * (at_real if self.penalty == "r1" else at_real + slopes[len(real) :].mean())
+
+    def codes(self, like: Tensor, width: int) -> Tensor:
+        """Draws from N(0, I), one for each example of `like`: (n, width)."""
+        return noise.normal(like.new_empty(len(like), width))
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Examples as the nets see them."""
+        return 2 * x - 1 if self.bounded else x
+
+    def example(self, out: Tensor) -> Tensor:
+        """What a generator made, as an example."""
+        return (0.5 + 0.5 * out).clamp(0, 1) if self.bounded else out
+
+    # -- held-out data ----------------------------------------------------------------------------------------------
+
+    def make(self, like: Tensor, y: Tensor | None) -> Tensor:
+        """As many generated examples as `like` has, given labels if the model is conditional: (n, *shape)."""
+        raise NotImplementedError
+
+    def held_out(self, batch: Batch) -> Tensor:
+        """`judge` on one batch."""
+        return torch.tensor(self.judge([batch]).value)
+
+    def judge(self, batches: Iterable[Batch]) -> Verdict:
+        """Kernel distance of as many samples from the held-out examples, on fixed random features.
+
+        Beside it their coverage, and the samples' variance over that of the data.
+        """
+        real, fake, spread = [], [], []
+        for x, y in batches:
+            made = self.make(x, y)
+            real.append(self.features(x))
+            fake.append(self.features(made))
+            spread.append((made.var(0).mean(), x.var(0).mean()) if len(x) > 1 else (x.new_ones(()), x.new_ones(())))
+        ours, theirs = (float(sum(parts)) for parts in zip(*spread, strict=True))
+        one, two = torch.cat(real), torch.cat(fake)
+        terms = {"variance": ours / max(theirs, 1e-12)}
+        if len(one) > NEIGHBOURS:
+            terms["coverage"] = neighbours(one, two, NEIGHBOURS).coverage
+        return Verdict(kernel_distance(one, two)[0] if len(one) > 1 else math.inf, terms)
+
+    def concern(self, verdicts: Sequence[Mapping[str, float]]) -> str:
+        """Whether the generator has collapsed, or is about to: its samples are alike, or cover less than they did."""
+        now, best = verdicts[-1], max(v.get("coverage", 0.0) for v in verdicts)
+        if now["variance"] < 0.1:
+            return f"Collapse: samples vary {now['variance']:.2g} times as much as the data. Try a larger gamma or a lower lr."
+        covered = now.get("coverage", best)
+        if best > 0.2 and covered < best / 2:
+            return f"Collapse begins: samples cover {covered:.2f} of the held-out examples, after {best:.2f}. Keep the best."
+        return ""
+
+
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[None]:
+    """Within this context a net's parameters get no gradients."""
+    parameters = list(net.parameters())
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def game_options(estimator: Any, schema: Schema) -> dict[str, Any]:
+    """The arguments of a model that an estimator's hyper-parameters on the game stand for.
+
+    Raises:
+        RequestError: one is out of range, or labels are missing.
+    """
+    at_least(estimator, 1, "latent", "depth", "penalty_every", "discriminator_steps")
+    at_least(estimator, 0, "width", "gamma")
+    if estimator.conditional and not schema.classes:
+        raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
+    penalty = PENALTIES.get(estimator.game, "r1") if estimator.penalty == "auto" else estimator.penalty
+    return {
+        "bounded": len(schema.shape) == 3,
+        "game": estimator.game,
+        "penalty": penalty,
+        "gamma": estimator.gamma or (10.0 if penalty == "gradient" else 1.0),
+        "penalty_every": estimator.penalty_every,
+        "discriminator_steps": estimator.discriminator_steps,
+        "classes": len(schema.classes) if estimator.conditional else 0,
+    }
