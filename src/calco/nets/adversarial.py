@@ -123,5 +123,7 @@ def _discriminator(body: nn.Module, act: str, spectral: bool, classes: int, bias
     discriminator = Discriminator(body, FEATURES, act, classes, bias)
     if spectral:
         for module in [m for m in discriminator.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding))]:
+            if not module.weight.any():  # a branch that begins at zero has no direction to be divided by
+                module.reset_parameters()
             spectral_norm(module)
     return discriminator

@@ -13,7 +13,7 @@ from calco.data import Schema
 from calco.errors import RequestError
 from calco.estimator import at_least
 from calco.maths import noise
-from calco.maths.fidelity import kernel_distance, neighbours
+from calco.maths.fidelity import neighbours
 from calco.maths.games import GAMES, away_from_one, between, squared_slopes
 from calco.nets.features import RandomFeatures
 
@@ -136,9 +136,10 @@ class AdversarialModel(Model):
         return torch.tensor(self.judge([batch]).value)
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
-        """Kernel distance of as many samples from the held-out examples, on fixed random features.
+        """1 - sqrt(coverage min(density, 1)) of as many samples beside the held-out examples, on fixed random features.
 
-        Beside it their coverage, and the samples' variance over that of the data.
+        The first falls where examples have no sample near them, the second where samples have no example near them. Beside
+        them goes the samples' variance over that of the data.
         """
         real, fake, spread = [], [], []
         for x, y in batches:
@@ -147,11 +148,13 @@ class AdversarialModel(Model):
             fake.append(self.features(made))
             spread.append((made.var(0).mean(), x.var(0).mean()) if len(x) > 1 else (x.new_ones(()), x.new_ones(())))
         ours, theirs = (float(sum(parts)) for parts in zip(*spread, strict=True))
-        one, two = torch.cat(real), torch.cat(fake)
-        terms = {"variance": ours / max(theirs, 1e-12)}
-        if len(one) > NEIGHBOURS:
-            terms["coverage"] = neighbours(one, two, NEIGHBOURS).coverage
-        return Verdict(kernel_distance(one, two)[0] if len(one) > 1 else math.inf, terms)
+        one, two, terms = torch.cat(real), torch.cat(fake), {"variance": ours / max(theirs, 1e-12)}
+        k = min(NEIGHBOURS, len(one) - 1)
+        if k < 1:
+            return Verdict(math.inf, terms)
+        near = neighbours(one, two, k)
+        terms |= {"coverage": near.coverage, "density": near.density}
+        return Verdict(1 - math.sqrt(near.coverage * min(near.density, 1.0)), terms)
 
     def concern(self, verdicts: Sequence[Mapping[str, float]]) -> str:
         """Whether the generator has collapsed, or is about to: its samples are alike, or cover less than they did."""

@@ -1,0 +1,216 @@
+"""Adversarial networks: what the players learn, what they leave alone, what is said of a collapse."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import calco
+from calco.contract import Batch
+from calco.errors import RequestError
+from calco.models.adversarial.gan import GANModel
+from calco.models.adversarial.lapgan import enlarge, halve
+from calco.nets.mlp import MLP
+from calco.training import Diverged
+
+MODES = np.array([[math.cos(a), math.sin(a)] for a in np.arange(8) * math.pi / 4]) * 3
+
+
+def mixture(n=4000, seed=0):
+    rng = np.random.default_rng(seed)
+    return MODES[rng.integers(0, 8, n)] + rng.normal(0, 0.15, (n, 2))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_default_recipe_covers_every_mode(seed):
+    gan = calco.GAN(latent=8, width=64, training={"seed": seed, "steps": 2500}).fit(mixture())
+    samples = gan.sample(2000)
+    distance = np.linalg.norm(samples[:, None] - MODES, axis=2)
+    near = distance.min(1) < 0.75
+    counts = np.bincount(distance.argmin(1)[near], minlength=8)
+    assert near.mean() > 0.75
+    assert counts.min() > 2000 / 8 / 4
+
+
+class Score(nn.Module):
+    """A discriminator of examples alone."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.net = MLP(features, [64, 64], 1)
+
+    def forward(self, x, y=None):
+        return self.net(x)[:, 0]
+
+
+class Shift(nn.Module):
+    """A generator that shifts codes."""
+
+    def __init__(self, shift=0.0):
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor([float(shift)]))
+
+    def forward(self, z, y=None):
+        return z + self.shift
+
+
+def test_the_discriminator_approaches_its_optimum():
+    """Real N(0, 1), generated N(1, 1): the best logit is log p / q = 1/2 - x."""
+    model = GANModel(Shift(1.0), Score(1), (1,), 1, game="nonsaturating", penalty="none")
+    optimizer = torch.optim.Adam(model.discriminator.parameters(), 3e-3)
+    for _ in range(1500):
+        turn = next(model.turns(Batch(torch.randn(256, 1))))
+        optimizer.zero_grad()
+        turn.loss.backward()
+        optimizer.step()
+    x = torch.linspace(-1, 2, 7)[:, None]
+    with torch.no_grad():
+        found = torch.sigmoid(model.discriminator(x))
+    assert float((found - torch.sigmoid(0.5 - x[:, 0])).abs().max()) < 0.06
+
+
+@pytest.mark.parametrize("penalty", ["r1", "r1r2", "gradient"])
+def test_penalties_are_what_autograd_by_hand_gives(penalty, float64):
+    """For D(x) = sum tanh(W x) the slopes are known in closed form."""
+
+    class Tanh(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 2))
+
+        def forward(self, x, y=None):
+            return torch.tanh(x @ self.weight.T).sum(1)
+
+    def slope(x, weight):
+        return (1 - torch.tanh(x @ weight.T) ** 2) @ weight
+
+    model = GANModel(Shift(1.0), Tanh(), (2,), 2, game="hinge", penalty=penalty, gamma=3.0)
+    x, weight = torch.randn(6, 2), model.discriminator.weight
+    torch.manual_seed(1)
+    turn = next(model.turns(Batch(x)))
+    torch.manual_seed(1)
+    fake = torch.randn(6, 2) + 1
+    at_real, at_fake = (slope(part, weight).square().sum(1).mean() for part in (x, fake))
+    if penalty == "gradient":
+        points = torch.lerp(fake, x, torch.rand(6, 1))
+        expected = 3.0 * (slope(points, weight).norm(dim=1) - 1).square().mean()
+    else:
+        expected = 1.5 * (at_real if penalty == "r1" else at_real + at_fake)
+    assert float(turn.terms["penalty"].detach()) == pytest.approx(float(expected.detach()))
+    plain = torch.relu(1 - torch.tanh(x @ weight.T).sum(1)).mean() + torch.relu(1 + torch.tanh(fake @ weight.T).sum(1)).mean()
+    (found,), (wanted,) = (torch.autograd.grad(loss, weight) for loss in (turn.loss, plain + expected))
+    assert torch.allclose(found, wanted)
+
+
+def test_turns_leave_the_other_player_and_the_loop_as_they_were():
+    model = GANModel(Shift(1.0), Score(1), (1,), 1, game="hinge", penalty="none", discriminator_steps=2)
+    players = []
+    for step in range(4):
+        model.at_step(step, 4)
+        for turn in model.turns(Batch(torch.randn(8, 1))):
+            players.append(turn.player)
+            frozen = [not p.requires_grad for p in model.discriminator.parameters()]
+            assert all(frozen) if turn.player == "generator" else not any(frozen)
+        assert all(p.requires_grad for p in model.parameters())
+    assert players == ["discriminator", "discriminator", "generator"] * 2
+
+
+@pytest.mark.parametrize("game", ["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"])
+@pytest.mark.parametrize("spectral", [False, True])
+def test_every_game_trains_on_images(game, spectral):
+    gan = calco.GAN(latent=4, width=4, depth=1, game=game, spectral=spectral, training={"steps": 6, "batch_size": 16})
+    gan.fit("digits")
+    assert {"right_on_real", "right_on_fake"} <= set(gan.history_[-2])
+    assert gan.sample(3).dtype == np.uint8
+
+
+def test_spectral_normalisation_bounds_the_discriminator():
+    model = calco.GAN(latent=4, width=16, spectral=True, net="mlp").fit(mixture(200)).model_
+    for name, parameter in model.discriminator.state_dict().items():
+        assert ".parametrizations." in f".{name}" or parameter.ndim < 2
+    assert all(
+        float(torch.linalg.matrix_norm(module.weight, 2)) < 1.2
+        for module in model.discriminator.modules()
+        if isinstance(module, nn.Linear)
+    )
+
+
+def test_a_conditional_model_samples_the_label_asked_for():
+    x, y = mixture(), np.arange(4000)
+    y = np.linalg.norm(x[:, None] - MODES, axis=2).argmin(1)
+    gan = calco.GAN(latent=8, width=64, conditional=True, training={"steps": 1500}).fit(x, y)
+    for label in (0, 5):
+        near = np.linalg.norm(gan.sample(200, label=label) - MODES[label], axis=1) < 1.5
+        assert near.mean() > 0.9
+    with pytest.raises(RequestError, match="needs labels"):
+        calco.GAN(conditional=True).fit(x)
+    with pytest.raises(RequestError, match="leave the label out"):
+        calco.GAN(latent=2, width=8, training={"steps": 2}).fit(x).sample(1, label=3)
+
+
+def test_a_density_is_refused_with_a_word_on_why():
+    gan = calco.GAN(latent=2, width=8, training={"steps": 2}).fit(mixture(100))
+    with pytest.raises(RequestError, match=r"cannot log_prob: it can decode, sample\. It is an implicit model"):
+        gan.require("log_prob")
+
+
+def test_collapse_is_seen():
+    model = GANModel(Shift(), Score(1), (1,), 1)
+    good = {"variance": 0.9, "coverage": 0.8}
+    assert model.concern([good]) == ""
+    assert model.concern([good, {"variance": 0.9, "coverage": 0.5}]) == ""
+    assert model.concern([good, {"variance": 0.9, "coverage": 0.3}]).startswith("Collapse begins: samples cover 0.30")
+    assert model.concern([good, {"variance": 0.05, "coverage": 0.8}]).startswith("Collapse: samples vary 0.05 times")
+    assert model.concern([{"variance": 0.9, "coverage": 0.1}, {"variance": 0.9, "coverage": 0.01}]) == ""
+
+    class Point(nn.Module):
+        def forward(self, z, y=None):
+            return torch.zeros_like(z)
+
+    model.generator = Point()
+    with torch.no_grad():
+        verdict = model.judge([Batch(torch.randn(50, 1)), Batch(torch.randn(30, 1))])
+    assert "Collapse" in model.concern([dict(verdict.terms)])
+
+
+def test_divergence_keeps_the_best_checkpoint(tmp_path):
+    """A learning rate that ruins the nets at once, after a slow start."""
+    settings = {"steps": 400, "lr": 1e4, "lr_warmup": 400, "optimizer": "sgd", "evaluations": 200, "log_every": 1}
+    settings |= {"precision": "fp32", "ema": 0.0}
+    with pytest.raises(Diverged, match="The best weights on the held-out data, those of step"):
+        calco.GAN(latent=2, width=16, training=settings).fit(mixture(500), out=tmp_path / "run")
+    again = calco.load(tmp_path / "run")
+    assert again.run_.record["status"] == "diverged"
+    assert np.isfinite(again.sample(5)).all()
+
+
+def test_a_pyramid_is_lossless():
+    x = torch.rand(3, 2, 7, 10)
+    small = halve(x)
+    band = x - enlarge(small, (7, 10))
+    assert small.shape == (3, 2, 4, 5)
+    assert torch.allclose(enlarge(small, (7, 10)) + band, x)
+    assert torch.allclose(halve(enlarge(small, (7, 10))), small, atol=1e-6)
+
+
+def test_each_level_has_its_players():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 20, 13), dtype=np.uint8)
+    lapgan = calco.LAPGAN(latent=4, width=4, depth=1, training={"steps": 3, "batch_size": 8}).fit(x)
+    assert lapgan.model_.sizes == ((20, 13), (10, 7))
+    assert list(lapgan.model_.players()) == ["discriminator0", "generator0", "discriminator1", "generator1"]
+    assert lapgan.sample(3).shape == (3, 20, 13)
+    players = [turn.player for turn in lapgan.model_.turns(Batch(torch.rand(8, 1, 20, 13)))]
+    assert players == list(lapgan.model_.players())
+    with pytest.raises(RequestError, match="have 6 at most"):
+        calco.LAPGAN(levels=9).fit(x)
+    for a, b in itertools.pairwise(calco.LAPGAN(levels=4, width=4).build(lapgan.schema_).sizes):
+        assert b == ((a[0] + 1) // 2, (a[1] + 1) // 2)
+
+
+def test_a_conditional_pyramid():
+    lapgan = calco.LAPGAN(latent=4, width=4, depth=1, conditional=True, training={"steps": 3, "batch_size": 8}).fit("digits")
+    assert lapgan.sample(3, label=7).shape == (3, 8, 8)
