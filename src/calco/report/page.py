@@ -193,6 +193,8 @@ SAMPLED = {
     "normal": "codes drawn from N(0, I)",
     "prior": "codes drawn from the model's prior",
     "fitted": "codes drawn from a Gaussian mixture fitted on the codes of the training data",
+    "gibbs": "states of Gibbs chains, those of the training continued",
+    "tempering": "states of new chains, by parallel tempering",
 }
 
 

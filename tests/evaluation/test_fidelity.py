@@ -1,0 +1,135 @@
+"""Fidelity and Parzen estimates: protocols, floors, features that stay the same."""
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco.data import ArraySource, open_data
+from calco.errors import RequestError
+from calco.evaluation import evaluate
+from calco.evaluation.features import Extractor, extractor_for, label_model
+from calco.evaluation.fidelity import measure_fidelity, read
+from calco.evaluation.parzen import k_means, log_density, parzen
+
+SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
+
+
+class Copies:
+    """Stands in for a fitted estimator whose samples are given."""
+
+    capabilities_ = ("sample",)
+
+    def __init__(self, estimator, samples, classes=0):
+        self.schema_, self.run_, self.samples = estimator.schema_, None, samples
+        self.model_ = torch.nn.Module()
+        self.model_.classes = classes
+
+    def sample_tensor(self, n, *, seed=0):
+        return self.samples[:n]
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return calco.VAE(latent=4, width=8, training=SHORT).fit("digits")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return open_data("digits:test"), open_data("digits")
+
+
+def images(estimator, source, rows=slice(None)):
+    return estimator.schema_.encode(source.take(np.arange(len(source))[rows]).x)
+
+
+def test_training_examples_reach_the_floor_and_noise_does_not(vae, digits):
+    test, train = digits
+    x = images(vae, train)
+    real = {f.name: f for f in measure_fidelity(Copies(vae, x), test, train)}
+    noise = {f.name: f for f in measure_fidelity(Copies(vae, torch.rand_like(x)), test, train)}
+    assert real["Fréchet distance"].value < 5 * real["Fréchet distance"].baseline
+    assert noise["Fréchet distance"].value > 20 * noise["Fréchet distance"].baseline
+    for name in ("precision", "recall", "density", "coverage"):
+        assert real[name].value > 0.7
+        assert real[name].baseline > 0.7
+    assert noise["coverage"].value < 0.5
+    protocol = real["coverage"].protocol
+    assert protocol.startswith(
+        "360 samples against 360 held-out examples; features, 64 of them: the last hidden layer of a net"
+    )
+    assert "trained on the labels of 1,437 training examples (digest " in protocol
+
+
+def test_features_are_trained_once_and_stay_the_same(vae, digits, monkeypatch):
+    first = extractor_for(vae, digits[1])
+    monkeypatch.setattr("calco.evaluation.features.train", lambda *_: pytest.fail("trained again"))
+    assert extractor_for(vae, digits[1]).digest == first.digest
+    unlabelled = ArraySource(digits[1].x, levels=17)
+    assert extractor_for(vae, unlabelled).name == "a fixed random convolutional net"
+    assert extractor_for(vae, unlabelled).digest != first.digest
+
+
+def test_the_classifier_behind_the_features_is_good(vae, digits):
+    test, train = digits
+    right = read(label_model(vae.schema_, train), images(vae, test)).numpy() == test.take(np.arange(360)).y
+    assert right.mean() > 0.95
+
+
+def test_ones_own_features_and_too_few_examples(vae, digits):
+    test, train = digits
+    copies = Copies(vae, images(vae, train))
+    own = Extractor("pixels", torch.nn.Flatten())
+    found = measure_fidelity(copies, test, train, extractor=own, n=50)
+    assert found[0].protocol.startswith("50 samples against 50 held-out examples; features, 64 of them: pixels (digest ")
+    with pytest.raises(RequestError, match="needs at least 6 examples of each set; one has 5"):
+        measure_fidelity(copies, test, train, extractor=own, n=5)
+
+
+def test_labels_are_read_back(vae, digits):
+    test, train = digits
+    raw = train.take(np.arange(len(train)))
+    rows = np.array([np.flatnonzero(raw.y == i % 10)[i // 10] for i in range(100)])
+    copies = Copies(vae, vae.schema_.encode(raw.x[rows]), classes=10)
+    figure = {f.name: f for f in measure_fidelity(copies, test, train, n=100)}["label fidelity"]
+    assert figure.value > 0.97
+    assert figure.baseline > 0.95
+    wrong = Copies(vae, copies.samples.roll(1, 0), classes=10)
+    assert {f.name: f for f in measure_fidelity(wrong, test, train, n=100)}["label fidelity"].value < 0.1
+
+
+def test_parzen_density_is_that_of_scikit_learn():
+    from sklearn.neighbors import KernelDensity
+
+    x, points = np.random.default_rng(0).normal(size=(2, 30, 4))
+    expected = KernelDensity(bandwidth=0.3).fit(points).score_samples(x)
+    assert np.allclose(log_density(torch.from_numpy(x), torch.from_numpy(points), 0.3).numpy(), expected)
+
+
+def test_parzen_comes_with_its_controls(vae, digits):
+    test, train = digits
+    x = images(vae, train)
+    values, figures = parzen(Copies(vae, x), test, train, samples=1000)
+    assert [f.name for f in figures] == [
+        "Parzen estimate",
+        "Parzen estimate of real training examples",
+        "Parzen estimate of k-means centroids of 1,197 training examples",
+    ]
+    assert figures[0].value == pytest.approx(values.mean())
+    assert figures[1].value == pytest.approx(figures[0].value, abs=3)
+    assert "chosen on 240 validation examples" in figures[0].protocol
+    assert parzen(Copies(vae, torch.rand_like(x)), test, train, samples=1000).figures[0].value < figures[1].value - 10
+
+
+def test_k_means_lowers_the_distance_to_the_nearest_centroid():
+    x = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    first = x[torch.randperm(500, generator=torch.Generator().manual_seed(0))[:10]]
+    assert torch.cdist(x, k_means(x, 10)).min(1).values.mean() < 0.9 * torch.cdist(x, first).min(1).values.mean()
+
+
+def test_every_sampler_gets_fidelity_figures(vae, digits):
+    names = [f.name for f in evaluate(vae, "digits:test", train=digits[1])]
+    assert {"Fréchet distance", "kernel distance", "coverage", "density"} <= set(names)
+    assert "label fidelity" not in names
+    few = ArraySource(digits[0].x[:4], levels=17)
+    assert "coverage" not in [f.name for f in evaluate(vae, few, train=digits[1])]
