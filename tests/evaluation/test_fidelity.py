@@ -1,5 +1,7 @@
 """Fidelity and Parzen estimates: protocols, floors, features that stay the same."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -46,8 +48,8 @@ def images(estimator, source, rows=slice(None)):
 def test_training_examples_reach_the_floor_and_noise_does_not(vae, digits):
     test, train = digits
     x = images(vae, train)
-    real = {f.name: f for f in measure_fidelity(Copies(vae, x), test, train)}
-    noise = {f.name: f for f in measure_fidelity(Copies(vae, torch.rand_like(x)), test, train)}
+    real: dict[str, Any] = {f.name: f for f in measure_fidelity(Copies(vae, x), test, train)}
+    noise: dict[str, Any] = {f.name: f for f in measure_fidelity(Copies(vae, torch.rand_like(x)), test, train)}
     assert real["Fréchet distance"].value < 5 * real["Fréchet distance"].baseline
     assert noise["Fréchet distance"].value > 20 * noise["Fréchet distance"].baseline
     for name in ("precision", "recall", "density", "coverage"):
@@ -91,7 +93,7 @@ def test_labels_are_read_back(vae, digits):
     raw = train.take(np.arange(len(train)))
     rows = np.array([np.flatnonzero(raw.y == i % 10)[i // 10] for i in range(100)])
     copies = Copies(vae, vae.schema_.encode(raw.x[rows]), classes=10)
-    figure = {f.name: f for f in measure_fidelity(copies, test, train, n=100)}["label fidelity"]
+    figure: Any = {f.name: f for f in measure_fidelity(copies, test, train, n=100)}["label fidelity"]
     assert figure.value > 0.97
     assert figure.baseline > 0.95
     wrong = Copies(vae, copies.samples.roll(1, 0), classes=10)

@@ -8,13 +8,15 @@ from calco.nets.conv import ConvDecoder, ConvEncoder, ResidualBlock, halvings
 from calco.nets.mixture import GaussianMixture
 from calco.nets.mlp import MLP
 from calco.nets.pairs import make_autoencoder_nets
+from calco.nets.patches import PatchDecoder, PatchEncoder, grids
 
 SIZES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (1, 1, 1), (2, 5, 9), (3, 33, 47), (4, 17, 100)]
 
 
 @pytest.mark.parametrize("shape", SIZES)
-def test_conv_nets_take_any_size_and_learn_everywhere(shape):
-    encoder, decoder = ConvEncoder(shape, 6, width=4), ConvDecoder(6, shape, width=4)
+@pytest.mark.parametrize("pair", [(ConvEncoder, ConvDecoder), (PatchEncoder, PatchDecoder)])
+def test_conv_nets_take_any_size_and_learn_everywhere(shape, pair):
+    encoder, decoder = pair[0](shape, 6, width=4), pair[1](6, shape, width=4)
     out = decoder(encoder(torch.randn(2, *shape)))
     assert out.shape == (2, *shape)
     out.square().sum().backward()
@@ -26,6 +28,13 @@ def test_sides_are_halved_rounding_up():
     assert halvings((28, 28)) == [(28, 28), (14, 14), (7, 7)]
     assert halvings((33, 47)) == [(33, 47), (17, 24), (9, 12), (5, 6)]
     assert halvings((8, 8)) == [(8, 8), (4, 4)]
+
+
+def test_patches_bring_grids_to_at_most_eight():
+    assert grids((28, 28)) == [(7, 7)]
+    assert grids((8, 8)) == [(8, 8)]
+    assert grids((20, 13)) == [(10, 7)]
+    assert grids((64, 65)) == [(16, 17), (8, 9)]
 
 
 def test_a_new_residual_block_is_the_identity():

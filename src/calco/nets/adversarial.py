@@ -5,10 +5,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from calco.errors import RequestError
-from calco.nets.conv import ConvDecoder, ConvEncoder, ResidualBlock
+from calco.nets.conv import ConvEncoder, ResidualBlock
 from calco.nets.labels import with_label
 from calco.nets.mlp import MLP
 from calco.nets.mlp import activation as make_activation
+from calco.nets.patches import PatchDecoder, PatchEncoder
 
 FEATURES = 128
 """That a discriminator's body gives its head."""
@@ -69,7 +70,7 @@ def make_adversarial_nets(
         shape: (channels, height, width) or (features,).
         latent: numbers in a code.
         net: conv (images only), mlp, or auto: conv for images.
-        width: channels of the first conv level, or units per mlp layer; 0 takes 32 or 256.
+        width: channels of the grid of patches, or units per mlp layer; 0 takes 64 or 256.
         depth: residual blocks per level, or hidden layers.
         activation: by name.
         spectral: divide each of the discriminator's weights by its largest singular value (Miyato et al. 2018).
@@ -89,8 +90,8 @@ def make_adversarial_nets(
         )
     else:
         image = (shape[0], shape[1], shape[2])
-        up = ConvDecoder(latent + classes, image, width or 32, depth, activation)
-        down = ConvEncoder(image, FEATURES, width or 32, depth, activation)
+        up = PatchDecoder(latent + classes, image, width or 64, depth, activation)
+        down = PatchEncoder(image, FEATURES, width or 64, depth, activation)
     return Generator(up, classes), _discriminator(down, activation, spectral, classes, bias)
 
 

@@ -76,7 +76,7 @@ class GAN(Estimator):
     Args:
         latent: numbers in a code.
         net: conv for images, mlp for anything; auto takes conv for images.
-        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 32 or 256.
+        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256.
         depth: residual blocks per level, or hidden layers.
         activation: of the nets.
         game: what the players minimise.

@@ -125,7 +125,7 @@ class LAPGAN(Estimator):
     Args:
         latent: numbers in the code of the coarsest level; a finer one has a plane of noise.
         levels: of the pyramid; 0 halves images until a side is at most 8. Vectors have one.
-        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 32 or 256.
+        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256.
         depth: residual blocks per level, or hidden layers.
         activation: of the nets.
         game: what the players minimise.
