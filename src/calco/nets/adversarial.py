@@ -71,7 +71,7 @@ def make_adversarial_nets(
         latent: numbers in a code.
         net: conv (images only), mlp, or auto: conv for images.
         width: channels of the grid of patches, or units per mlp layer; 0 takes 64 or 256.
-        depth: residual blocks per level, or hidden layers.
+        depth: residual blocks per level, or hidden layers; 0 takes 1 or 2.
         activation: by name.
         spectral: divide each of the discriminator's weights by its largest singular value (Miyato et al. 2018).
         classes: of a conditional model.
@@ -83,15 +83,15 @@ def make_adversarial_nets(
     if net == "conv" and len(shape) != 3:
         raise RequestError("net 'conv' is for images, and these data are vectors: use 'mlp' or 'auto'.")
     if net == "mlp" or len(shape) != 3:
-        hidden = [width or 256] * depth
+        hidden = [width or 256] * (depth or 2)
         up, down = (
             MLP(latent + classes, hidden, shape, activation),
             MLP(torch.Size(shape).numel(), hidden, FEATURES, activation),
         )
     else:
         image = (shape[0], shape[1], shape[2])
-        up = PatchDecoder(latent + classes, image, width or 64, depth, activation)
-        down = PatchEncoder(image, FEATURES, width or 64, depth, activation)
+        up = PatchDecoder(latent + classes, image, width or 64, depth or 1, activation)
+        down = PatchEncoder(image, FEATURES, width or 64, depth or 1, activation)
     return Generator(up, classes), _discriminator(down, activation, spectral, classes, bias)
 
 
@@ -110,7 +110,7 @@ def make_band_nets(
     The generator takes an image and a plane of noise to a band, which is zero at first; the discriminator sees two images.
     """
     channels, height, side = shape
-    width = width or 32
+    width, depth = width or 32, depth or 1
     last = nn.Conv2d(width, channels, 3, padding=1)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]

@@ -77,7 +77,7 @@ class GAN(Estimator):
         latent: numbers in a code.
         net: conv for images, mlp for anything; auto takes conv for images.
         width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256.
-        depth: residual blocks per level, or hidden layers.
+        depth: residual blocks per level, or hidden layers; 0 takes 1 or 2.
         activation: of the nets.
         game: what the players minimise.
         penalty: on the discriminator's slopes: r1 at real examples, r1r2 at generated ones too, gradient between them; auto
@@ -103,7 +103,7 @@ class GAN(Estimator):
         keep="best",
     )
 
-    demo: ClassVar = {"latent": 16, "training": {"steps": 2000}}
+    demo: ClassVar = {"latent": 16, "width": 32, "training": {"steps": 1500}}
 
     def __init__(
         self,
@@ -111,12 +111,12 @@ class GAN(Estimator):
         *,
         net: Literal["auto", "conv", "mlp"] = "auto",
         width: int = 0,
-        depth: int = 2,
+        depth: int = 0,
         activation: Literal["leaky_relu", "relu", "silu", "gelu", "elu", "tanh"] = "leaky_relu",
         game: Literal["relativistic", "nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"] = "relativistic",
         penalty: Literal["auto", "none", "r1", "r1r2", "gradient"] = "auto",
         gamma: float = 0.0,
-        penalty_every: int = 1,
+        penalty_every: int = 4,
         spectral: bool = False,
         discriminator_steps: int = 1,
         conditional: bool = False,

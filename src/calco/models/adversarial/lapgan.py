@@ -126,7 +126,7 @@ class LAPGAN(Estimator):
         latent: numbers in the code of the coarsest level; a finer one has a plane of noise.
         levels: of the pyramid; 0 halves images until a side is at most 8. Vectors have one.
         width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256.
-        depth: residual blocks per level, or hidden layers.
+        depth: residual blocks per level, or hidden layers; 0 takes 1 or 2.
         activation: of the nets.
         game: what the players minimise.
         penalty: on the discriminator's slopes: r1 at real examples, r1r2 at generated ones too, gradient between them; auto
@@ -158,12 +158,12 @@ class LAPGAN(Estimator):
         *,
         levels: int = 0,
         width: int = 0,
-        depth: int = 2,
+        depth: int = 0,
         activation: Literal["leaky_relu", "relu", "silu", "gelu", "elu", "tanh"] = "leaky_relu",
         game: Literal["relativistic", "nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"] = "relativistic",
         penalty: Literal["auto", "none", "r1", "r1r2", "gradient"] = "auto",
         gamma: float = 0.0,
-        penalty_every: int = 1,
+        penalty_every: int = 4,
         spectral: bool = False,
         discriminator_steps: int = 1,
         conditional: bool = False,

@@ -186,8 +186,8 @@ def game_options(estimator: Any, schema: Schema) -> dict[str, Any]:
     Raises:
         RequestError: one is out of range, or labels are missing.
     """
-    at_least(estimator, 1, "latent", "depth", "penalty_every", "discriminator_steps")
-    at_least(estimator, 0, "width", "gamma")
+    at_least(estimator, 1, "latent", "penalty_every", "discriminator_steps")
+    at_least(estimator, 0, "width", "depth", "gamma")
     if estimator.conditional and not schema.classes:
         raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
     penalty = PENALTIES.get(estimator.game, "r1") if estimator.penalty == "auto" else estimator.penalty

@@ -38,7 +38,7 @@ class RBM(Estimator):
         steps=5000, batch_size=100, optimizer="sgd", lr=0.1, momentum=0.0, schedule="linear", lr_warmup=0, ema=0.995
     )
 
-    demo: ClassVar = {"hidden": 200}
+    demo: ClassVar = {"hidden": 200, "betas": 3000, "training": {"steps": 4000}}
 
     def __init__(
         self,
