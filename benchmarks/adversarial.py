@@ -132,7 +132,7 @@ def collapse(_: Path) -> list[dict[str, Any]]:
                 "at_least": 0,
                 "reach_for": 0,
                 "protocol": "samples' variance below a tenth of the data's, or coverage of the held-out tenth below half its"
-                f" best, at any of 20 evaluations; coverages at the end: {', '.join(told)} (random features)",
+                f" best, at any of 20 evaluations; coverages at the end: {', '.join(told)} (looked at coarsely)",
             }
         )
     return figures

@@ -21,6 +21,7 @@ from torch import nn
 
 import calco
 from benchmarks.record import commit, save
+from calco.contract import Model
 from calco.data import ArraySource, infer_schema
 from calco.maths.divergences import normal_kl
 from calco.maths.likelihoods import Bernoulli
@@ -75,7 +76,7 @@ def bare_block(model: VAEModel, x: torch.Tensor) -> Callable[[int], float]:
     return block
 
 
-def calco_block(model: VAEModel, x: torch.Tensor, **settings: Any) -> Callable[[int], float]:
+def calco_block(model: Model, x: torch.Tensor, **settings: Any) -> Callable[[int], float]:
     """Blocks of steps of calco's loop, its start not counted."""
     source = ArraySource(x[:, 0].numpy().astype("uint8"))
     schema = infer_schema(source)

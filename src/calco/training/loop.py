@@ -112,7 +112,7 @@ class Loop:
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.sums: dict[str, Tensor] = {}
-        self.count = 0
+        self.counts: dict[str, int] = {}  # a term need not be there at every step
         self.measure_every = max(1, training.steps // training.evaluations)
 
     @property
@@ -128,7 +128,8 @@ class Loop:
             while progress.step < self.training.steps and self.patient:
                 for key, value in self.learner.step(progress.step, self.feed(progress.step)).items():
                     self.sums[key] = self.sums.get(key, 0.0) + value
-                progress.step, self.count = progress.step + 1, self.count + 1
+                    self.counts[key] = self.counts.get(key, 0) + 1
+                progress.step += 1
                 stop = halted.is_set()  # asked once: a signal that comes now is heeded after the next step
                 if self._pausing(stop):
                     now = time.perf_counter()
@@ -147,11 +148,11 @@ class Loop:
 
     def _pause(self, halted: bool) -> None:
         """Between steps: check that all is well, then log, measure and save what is due."""
-        means = {k: float(v) / self.count for k, v in self.sums.items()}
+        means = {k: float(v) / self.counts[k] for k, v in self.sums.items()}
         self._check(means)
         line = {"step": self.progress.step, "seconds": round(self.progress.seconds, 3)}
         if self._due(self.training.log_every):
-            self.sums, self.count = {}, 0
+            self.sums, self.counts = {}, {}
             self._tell({**line, "lr": self.training.lr_at(self.progress.step - 1), **means})
         if self.held is not None and self._due(self.measure_every):
             verdict = self._judge(self.held)

@@ -82,7 +82,7 @@ class GAN(Estimator):
         game: what the players minimise.
         penalty: on the discriminator's slopes: r1 at real examples, r1r2 at generated ones too, gradient between them; auto
             takes what the game needs, and r1 for the others.
-        gamma: weight of the penalty; 0 takes 10 for gradient and 1 for the others.
+        gamma: weight of the penalty; 0 takes 10 for gradient, and for the others 4 on images and 1 on vectors.
         penalty_every: steps between two penalties.
         spectral: spectral normalisation of the discriminator.
         discriminator_steps: steps of the discriminator for one of the generator.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from calco.contract import Batch, Model, Turn, Verdict
 from calco.data import Schema
@@ -15,7 +16,6 @@ from calco.estimator import at_least
 from calco.maths import noise
 from calco.maths.fidelity import neighbours
 from calco.maths.games import GAMES, away_from_one, between, squared_slopes
-from calco.nets.features import RandomFeatures
 
 PENALTIES = {"relativistic": "r1r2", "wasserstein": "gradient"}
 """The penalties that games need. The others get r1 (Mescheder, Geiger and Nowozin 2018)."""
@@ -54,7 +54,6 @@ class AdversarialModel(Model):
         classes: int = 0,
     ) -> None:
         super().__init__()
-        self.features = RandomFeatures(shape)
         self.shape, self.bounded, self.classes = shape, bounded, classes
         self.game, self.penalty, self.gamma, self.penalty_every = game, penalty, gamma, penalty_every
         self.discriminator_steps = discriminator_steps
@@ -136,7 +135,7 @@ class AdversarialModel(Model):
         return torch.tensor(self.judge([batch]).value)
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
-        """1 - sqrt(coverage min(density, 1)) of as many samples beside the held-out examples, on fixed random features.
+        """1 - sqrt(coverage min(density, 1)) of as many samples as there are held-out examples, looked at coarsely.
 
         The first falls where examples have no sample near them, the second where samples have no example near them. Beside
         them goes the samples' variance over that of the data.
@@ -144,8 +143,8 @@ class AdversarialModel(Model):
         real, fake, spread = [], [], []
         for x, y in batches:
             made = self.make(x, y)
-            real.append(self.features(x))
-            fake.append(self.features(made))
+            real.append(coarse(x))
+            fake.append(coarse(made))
             spread.append((made.var(0).mean(), x.var(0).mean()) if len(x) > 1 else (x.new_ones(()), x.new_ones(())))
         ours, theirs = (float(sum(parts)) for parts in zip(*spread, strict=True))
         one, two, terms = torch.cat(real), torch.cat(fake), {"variance": ours / max(theirs, 1e-12)}
@@ -165,6 +164,14 @@ class AdversarialModel(Model):
         if best > 0.2 and covered < best / 2:
             return f"Collapse begins: samples cover {covered:.2f} of the held-out examples, after {best:.2f}. Keep the best."
         return ""
+
+
+def coarse(x: Tensor) -> Tensor:
+    """Images averaged to a grid of at most 8 x 8, as vectors; vectors as they are: (n, ...) to (n, values).
+
+    What is finer than that, above all what noise a young generator leaves, would hide how the samples are spread.
+    """
+    return F.adaptive_avg_pool2d(x, (min(8, x.shape[2]), min(8, x.shape[3]))).flatten(1) if x.ndim == 4 else x
 
 
 @contextmanager
@@ -191,11 +198,12 @@ def game_options(estimator: Any, schema: Schema) -> dict[str, Any]:
     if estimator.conditional and not schema.classes:
         raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
     penalty = PENALTIES.get(estimator.game, "r1") if estimator.penalty == "auto" else estimator.penalty
+    image = len(schema.shape) == 3
     return {
-        "bounded": len(schema.shape) == 3,
+        "bounded": image,
         "game": estimator.game,
         "penalty": penalty,
-        "gamma": estimator.gamma or (10.0 if penalty == "gradient" else 1.0),
+        "gamma": estimator.gamma or (10.0 if penalty == "gradient" else 4.0 if image else 1.0),
         "penalty_every": estimator.penalty_every,
         "discriminator_steps": estimator.discriminator_steps,
         "classes": len(schema.classes) if estimator.conditional else 0,
