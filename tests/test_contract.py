@@ -227,7 +227,8 @@ def test_every_precision_trains(name, precision):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_accumulated_parts_give_the_step_of_the_whole_batch(name):
-    settings = {**SHORT, "precision": "fp32", "ema": 0.0, "steps": 3}
+    # Adam would blow up the rounding of gradients that are all but zero.
+    settings = {**SHORT, "precision": "fp32", "ema": 0.0, "steps": 3, "optimizer": "sgd", "lr": 0.1, "clip": 1.0}
     whole = small(FAMILIES[name], training=settings).fit(images()).model_.state_dict()
     parts = small(FAMILIES[name], training={**settings, "accumulate": 4}).fit(images()).model_.state_dict()
     for key, value in whole.items():

@@ -13,6 +13,8 @@ from tests.small import small
 from tests.training.worker import data
 
 SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, "ema": 0.9, "clip": 1.0, "lr_warmup": 0}
+# Adam would blow up the rounding of gradients that are all but zero.
+SETTINGS |= {"optimizer": "sgd", "momentum": 0.0, "lr": 0.1}
 
 
 @pytest.mark.parametrize("name", families())

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from calco.errors import RequestError
@@ -16,15 +17,20 @@ FEATURES = 128
 
 
 class Generator(nn.Module):
-    """Codes to examples; a label is appended to the code."""
+    """Codes to examples; a label is appended to the code.
 
-    def __init__(self, body: nn.Module, classes: int = 0) -> None:
+    With `bounded` values beyond [-1, 1] are brought back to a tenth of their excess: real images hold exact blacks and whites,
+    which a generator meets only if it may overshoot, and learns from only if its slope does not vanish there.
+    """
+
+    def __init__(self, body: nn.Module, classes: int = 0, bounded: bool = False) -> None:
         super().__init__()
-        self.body, self.classes = body, classes
+        self.body, self.classes, self.bounded = body, classes, bounded
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(n, latent) and labels (n,) to (n, ...)."""
-        return self.body(with_label(z, y, self.classes))
+        out = self.body(with_label(z, y, self.classes))
+        return torch.lerp(F.hardtanh(out), out, 0.1) if self.bounded else out
 
 
 class Discriminator(nn.Module):
@@ -92,7 +98,7 @@ def make_adversarial_nets(
         image = (shape[0], shape[1], shape[2])
         up = PatchDecoder(latent + classes, image, width or 64, depth or 1, activation)
         down = PatchEncoder(image, FEATURES, width or 64, depth or 1, activation)
-    return Generator(up, classes), _discriminator(down, activation, spectral, classes, bias)
+    return Generator(up, classes, bounded=len(shape) == 3), _discriminator(down, activation, spectral, classes, bias)
 
 
 def make_band_nets(
