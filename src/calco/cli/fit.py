@@ -43,7 +43,7 @@ def training_flags(recipe: Training) -> list[inspect.Parameter]:
 def flag(name: str, hint: Any, default: Any, text: str, group: str) -> inspect.Parameter:
     """A keyword-only parameter that the command line shows in `group`."""
     # Only a switch that is on by default needs a flag that turns it off.
-    settings = Parameter(help=text, group=group) if default is True else Parameter(help=text, group=group, negative="")
+    settings = Parameter(help=text, group=group, negative=None if default is True else "", consume_multiple=True)
     annotation = Annotated[hint, settings]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
