@@ -63,3 +63,13 @@ def test_the_published_floor_of_binarised_mnist():
     vae = calco.VAE(net="mlp", width=8, training={**SHORT, "steps": 1}).fit("binarized-mnist:test")
     # 205.79 to 205.80 nats by how empty pixels are clipped; here from 20,000 images with one count added
     assert -constant_log_prob(vae, test, train) == pytest.approx(205.9, abs=0.4)
+
+
+def test_the_constant_model_is_of_the_values_that_the_density_is_of():
+    """A machine without weights, its biases the data's means, is the constant model of the values it makes binary."""
+    test, train = open_data("digits:test"), open_data("digits")
+    for binarise in ("threshold", "stochastic"):
+        rbm = calco.RBM(3, binarise=binarise, training={"steps": 1, "lr": 0.0}).fit(train)
+        rbm.model_.pair0.weight.data.zero_()
+        expected = np.mean([rbm.log_prob(test, seed=seed).mean() for seed in range(20)])
+        assert constant_log_prob(rbm, test, train) == pytest.approx(expected, abs=0.1)

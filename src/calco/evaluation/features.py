@@ -18,7 +18,7 @@ from calco.nets.features import RandomFeatures
 from calco.runs import read_tensors, write_tensors
 from calco.training import Training, train
 
-RECIPE = Training(steps=1500, lr=2e-3, weight_decay=1e-3)
+RECIPE = Training(steps=1000, lr=2e-3, weight_decay=1e-3)
 """How the net is trained whose features compare images with labels."""
 CHUNK = 500
 

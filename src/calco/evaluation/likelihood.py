@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 
 from calco.data import Source
 from calco.estimator import Estimator
@@ -41,11 +42,16 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
 
 
 def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> float:
-    """Mean log density, nats per raw example, of the model in which every value is independent of all else.
+    """Mean log density, nats per example, of the model in which every value is independent of all else.
 
-    Discrete values have their frequencies with one count added to each level; continuous ones are Gaussian.
+    Discrete values have their frequencies with one count added to each level; continuous ones are Gaussian. Where a model's
+    density is of values that it makes binary, at random or not, so is this one.
     """
     fitted, tested, levels = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source), estimator.schema_.levels
+    ones = [binary_chances(estimator, part) for part in (fitted, tested)]
+    if ones[0] is not None and ones[1] is not None:
+        p = (ones[0].sum(0) + 1) / (len(fitted) + 2)
+        return float((ones[1] * np.log(p) + (1 - ones[1]) * np.log1p(-p)).sum(1).mean())
     if levels:
         tested_level, log_prob = np.rint(tested * (levels - 1)).astype(int), np.zeros(len(tested))
         fitted_level = np.rint(fitted * (levels - 1)).astype(int)
@@ -56,3 +62,12 @@ def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> fl
     scale = np.maximum(fitted.std(0, dtype=np.float64), 1e-3)
     z = (tested - fitted.mean(0, dtype=np.float64)) / scale
     return float((-0.5 * z**2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(1).mean()) + estimator.schema_.log_det
+
+
+def binary_chances(estimator: Estimator, flat: np.ndarray) -> np.ndarray | None:
+    """Probabilities of ones, where a model's density is of values that it makes binary: (n, values), float64."""
+    chances = getattr(estimator.model_, "chances", None)
+    if chances is None:
+        return None
+    found = chances(torch.from_numpy(flat).unflatten(1, estimator.schema_.shape))
+    return None if found is None else found.double().numpy()

@@ -103,7 +103,7 @@ class GAN(Estimator):
         keep="best",
     )
 
-    demo: ClassVar = {"latent": 16, "width": 32, "training": {"steps": 1500}}
+    demo: ClassVar = {"latent": 16, "width": 24, "training": {"steps": 1200}}
 
     def __init__(
         self,

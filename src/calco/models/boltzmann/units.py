@@ -82,6 +82,10 @@ class UnitsModel(Model):
         """Logits, or means, of visible units that are independent and have the data's mean: (units,)."""
         return self.scale(self.mean[None])[0][0].detach() if self.gaussian else torch.logit(self.mean)
 
+    def chances(self, x: Tensor) -> Tensor | None:
+        """Probabilities of ones, (n, values), where the density is of values that are made binary; None where they are not."""
+        return self._expected(x)[0] if self.units in ("threshold", "stochastic") else None
+
     def _highest(self) -> tuple[Machine, tuple[int, ...]]:
         """The undirected part of the model, whose log Z is asked for, and the units of its layers."""
         raise NotImplementedError
