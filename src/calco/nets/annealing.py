@@ -100,14 +100,19 @@ def exact_or_estimated(machine: Machine, sizes: Sequence[int], chains: int, beta
     return LogZ(exact, torch.zeros_like(exact))
 
 
+def enumerated(sizes: Sequence[int], gaussian: bool) -> tuple[int, bool]:
+    """Units of the side that an enumeration goes over, the smaller one that is binary; and whether it is the odd layers'."""
+    even, odd = sum(sizes[::2]), sum(sizes[1::2])
+    return (odd, True) if odd <= even or gaussian else (even, False)
+
+
 def exact_log_z(machine: Machine, sizes: Sequence[int], most: int = SMALL) -> Tensor | None:
     """log Z by enumeration of the side with fewer units, None where both have more than `most`; 0-dimensional, float64."""
-    even, odd = sum(sizes[::2]), sum(sizes[1::2])
-    by_odd = odd <= even or machine.gaussian
-    if (odd if by_odd else even) > most:
+    units, by_odd = enumerated(sizes, machine.gaussian)
+    if units > most:
         return None
     parts = []
-    for states in binary_states(odd if by_odd else even, machine.base):
+    for states in binary_states(units, machine.base):
         side = list(states.split(list(sizes[1::2] if by_odd else sizes[::2]), 1))
         own, inputs = machine.seen(side, odd=by_odd)
         summed = sum((F.softplus(field.double()).sum(1) for field in inputs[machine.gaussian :]), -own.double())

@@ -130,10 +130,6 @@ class AdversarialModel(Model):
         """As many generated examples as `like` has, given labels if the model is conditional: (n, *shape)."""
         raise NotImplementedError
 
-    def held_out(self, batch: Batch) -> Tensor:
-        """`judge` on one batch."""
-        return torch.tensor(self.judge([batch]).value)
-
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """1 - sqrt(coverage min(density, 1)) of as many samples as there are held-out examples, looked at coarsely.
 

@@ -18,8 +18,8 @@ from calco.data import Schema
 from calco.errors import RequestError
 from calco.estimator import Estimator, at_least
 from calco.maths.divergences import importance_bound, importance_error, normal_log_prob
-from calco.models.boltzmann.units import HELD, UnitsModel, chain_options, said_of
-from calco.nets.annealing import quick_log_z, start
+from calco.models.boltzmann.units import HELD, UnitsModel, chain_options, contrast, said_of
+from calco.nets.annealing import SMALL, enumerated, quick_log_z, start
 from calco.nets.boltzmann import Machine, bernoulli
 from calco.training import Training
 
@@ -105,16 +105,9 @@ class DBNModel(UnitsModel):
         if self._held or self._layer:
             units, log_det = units.detach(), log_det.detach()
         with torch.no_grad():
-            for i in range(self._layer):
-                units = bernoulli(self.pair(i)(units, True)[1])
-        machine = self._machine(self._layer)
-        both = torch.cat((units, self.chains[:, : self.sizes[self._layer]]))
-        energy = machine.mean_energy(*machine.seen([both]))
-        yield Turn("model", self._pace * (energy[: len(units)].mean() - energy[len(units) :].mean() - log_det), {})
-
-    def held_out(self, batch: Batch) -> Tensor:
-        """`judge` on one batch."""
-        return torch.tensor(self.judge([batch]).value)
+            units = self.drawn_up(units, self._layer)
+        states = self.chains[:, : self.sizes[self._layer]]
+        yield Turn("model", self._pace * (contrast(self._machine(self._layer), [units], [states]) - log_det), {})
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """Minus the bound on the mean log likelihood, nats per example, one sample; log Z by a quick annealing."""
@@ -149,7 +142,7 @@ class DBNModel(UnitsModel):
     def density(self) -> str:
         """What `log_prob` gives."""
         how = f"by annealed importance sampling, {self.samples:,} walks of {self.betas:,} temperatures"
-        if min(self.sizes[-2:]) <= 20:
+        if enumerated(self.sizes[-2:], self.gaussian and self.top == 0)[0] <= SMALL:
             how = "exact by enumeration"
         bound = f"importance-weighted lower bound with {self.particles:,} samples given log Z of the two highest layers"
         return f"{bound}; log Z {how}; nats per example{self.made}"

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from calco.contract import Batch, LogProb, Turn, Verdict
 from calco.maths.divergences import bernoulli_entropy
-from calco.models.boltzmann.units import HELD, UnitsModel
-from calco.nets.annealing import annealed, quick_log_z, start, temperatures
-from calco.nets.boltzmann import Machine, bernoulli, flips
+from calco.models.boltzmann.units import HELD, UnitsModel, contrast
+from calco.nets.annealing import SMALL, annealed, enumerated, quick_log_z, start, temperatures
+from calco.nets.boltzmann import Machine, flips
 
 INFERENCE = 50
 """Sweeps of the mean field outside of training."""
@@ -88,10 +88,9 @@ class BoltzmannModel(UnitsModel):
         self._layer: int | None = None
         self._held = False
 
-    def _machine(self, layers: int | None = None) -> Machine:
-        """All pairs, or the lowest `layers`, as one machine."""
-        pairs = [self.pair(i) for i in range(len(self.sizes) - 1)]
-        return Machine(pairs[:layers], self.gaussian, self.base())
+    def _machine(self) -> Machine:
+        """All pairs as one machine."""
+        return Machine([self.pair(i) for i in range(len(self.sizes) - 1)], self.gaussian, self.base())
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -140,7 +139,7 @@ class BoltzmannModel(UnitsModel):
 
     def _alone(self, layer: int) -> Machine:
         """The pair above `layer` as a machine of its own."""
-        return Machine([self.pair(layer)], self.gaussian and layer == 0, self._machine().base, layer)
+        return Machine([self.pair(layer)], self.gaussian and layer == 0, self.base(), layer)
 
     def _move_below(self, layer: int) -> None:
         """Move the chains of the pair above `layer`, whose units keep the bias that the layers below them give."""
@@ -168,22 +167,15 @@ class BoltzmannModel(UnitsModel):
         else:
             machine = self._alone(self._layer)
             with torch.no_grad():
-                for i in range(self._layer):
-                    units = bernoulli(self.pair(i)(units, True)[1])
+                units = self.drawn_up(units, self._layer)
             data, states = [units], [self.below[:, : self.sizes[self._layer]]]
-        energy = machine.mean_energy(*machine.seen([torch.cat(parts) for parts in zip(data, states, strict=True)]))
-        # Each mean has its own count: there may be fewer examples than chains.
-        yield Turn("model", energy[: len(units)].mean() - energy[len(units) :].mean() - log_det, {})
+        yield Turn("model", contrast(machine, data, states) - log_det, {})
 
     def _from_data(self, machine: Machine, means: list[Tensor]) -> list[Tensor]:
         states = [means[0], *(flips(mean) for mean in means[1:])]
         for _ in range(self.sweeps):
             states = machine.gibbs(states)
         return states
-
-    def held_out(self, batch: Batch) -> Tensor:
-        """`judge` on one batch."""
-        return torch.tensor(self.judge([batch]).value)
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """Minus the mean log likelihood, or its bound, nats per example; log Z exact or by a quick annealing."""
@@ -207,9 +199,8 @@ class BoltzmannModel(UnitsModel):
     @property
     def density(self) -> str:
         """What `log_prob` gives."""
-        small = min(sum(self.sizes[1::2]), sum(self.sizes[::2]) if not self.gaussian else 1000) <= 20
         how = "log Z exact by enumeration"
-        if not small:
+        if enumerated(self.sizes, self.gaussian)[0] > SMALL:
             how = f"log Z by annealed importance sampling, {self.samples:,} walks of {self.betas:,} temperatures"
         bound = "mean-field lower bound given log Z" if len(self.sizes) > 2 else "exact given log Z"
         return f"{bound}; {how}; nats per example{self.made}"

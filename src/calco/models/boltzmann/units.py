@@ -1,6 +1,6 @@
 """Examples as the visible units of a Boltzmann machine: binary, made binary, or real with Gaussian noise."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from calco.data import Schema
 from calco.errors import RequestError
 from calco.estimator import at_least
 from calco.nets.annealing import LogZ, exact_or_estimated
-from calco.nets.boltzmann import Machine, Pair, Scale, flips
+from calco.nets.boltzmann import Machine, Pair, Scale, bernoulli, flips
 
 HELD = 0.2
 """Share of the training in which Gaussian units keep their scale."""
@@ -86,6 +86,12 @@ class UnitsModel(Model):
         """Probabilities of ones, (n, values), where the density is of values that are made binary; None where they are not."""
         return self._expected(x)[0] if self.units in ("threshold", "stochastic") else None
 
+    def drawn_up(self, units: Tensor, layer: int) -> Tensor:
+        """States of a layer drawn upwards from those of the visible one: (n, units) to (n, units of that layer)."""
+        for i in range(layer):
+            units = bernoulli(self.pair(i)(units, True)[1])
+        return units
+
     def _highest(self) -> tuple[Machine, tuple[int, ...]]:
         """The undirected part of the model, whose log Z is asked for, and the units of its layers."""
         raise NotImplementedError
@@ -128,6 +134,15 @@ class UnitsModel(Model):
 
     def _as_example(self, units: Tensor) -> Tensor:
         return (self.scale(units, back=True)[0] if self.gaussian else units).unflatten(1, self.shape)
+
+
+def contrast(machine: Machine, data: Sequence[Tensor], states: Sequence[Tensor]) -> Tensor:
+    """Mean energy of data, even layers (n, units), minus that of a machine's own states, (m, units); 0-dimensional.
+
+    Each mean has its own count: there may be fewer examples than chains.
+    """
+    energy = machine.mean_energy(*machine.seen([torch.cat(parts) for parts in zip(data, states, strict=True)]))
+    return energy[: len(data[0])].mean() - energy[len(data[0]) :].mean()
 
 
 def chain_options(estimator: Any, schema: Schema, hidden: tuple[int, ...]) -> dict[str, Any]:
