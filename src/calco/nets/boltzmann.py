@@ -167,9 +167,16 @@ class Machine:
         visible = inputs[0] + noise.normal(inputs[0]) if self.gaussian else bernoulli(inputs[0])
         return [visible, *(bernoulli(field) for field in inputs[1:])]
 
-    def gibbs(self, evens: Sequence[Tensor], beta: Tensor | float = 1.0, recentre: float = 0.0) -> list[Tensor]:
-        """One sweep: the odd layers given the even ones, then the even ones given those."""
-        _, inputs = self.seen(evens, recentre=recentre)
+    def gibbs(
+        self,
+        evens: Sequence[Tensor],
+        beta: Tensor | float = 1.0,
+        recentre: float = 0.0,
+        inputs: Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """One sweep: the odd layers given the even ones, with `inputs` if known, then the even ones given those."""
+        if inputs is None:
+            _, inputs = self.seen(evens, recentre=recentre)
         return self.draw_even(self.even_inputs(self.draw_odd(inputs, beta), beta, recentre))
 
     def tempered(self, evens: Sequence[Tensor], betas: Tensor, recentre: float = 0.0) -> list[Tensor]:

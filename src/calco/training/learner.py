@@ -23,6 +23,8 @@ class Learner:
 
     def __init__(self, model: Model, training: Training, accelerator: Accelerator) -> None:
         self.training, self.accelerator = training, accelerator
+        # Accelerate's own backward and optimisers look for packages at each step, which takes longer than a small step.
+        self.scaler = accelerator.scaler or torch.amp.GradScaler(accelerator.device.type, enabled=False)
         self.model = model.to(accelerator.device)
         self.images = any(p.ndim == 4 for p in model.parameters())
         if self.images:
@@ -64,7 +66,7 @@ class Learner:
                 if turn is None:
                     return None
                 with self._quiet(part + 1 < parts):
-                    self.accelerator.backward(turn.loss / parts if parts > 1 else turn.loss)
+                    self.scaler.scale(turn.loss / parts if parts > 1 else turn.loss).backward()
             player = turn.player
             name = "loss" if len(self.optimizers) == 1 else f"loss_{player}"
             for key_, value in {name: turn.loss, **turn.terms}.items():
@@ -83,9 +85,10 @@ class Learner:
     def _move(self, player: str) -> None:
         optimizer = self.optimizers[player]
         if self.training.clip:
-            params = [p for group in optimizer.param_groups for p in group["params"]]
-            self.accelerator.clip_grad_norm_(params, self.training.clip)
-        optimizer.step()
+            self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.training.clip)
+        self.scaler.step(optimizer)
+        self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
     def _set_lr(self, lr: float) -> None:
@@ -101,7 +104,6 @@ class Learner:
         if self.training.compile:
             for child in self.plain.values():
                 child.compile()
-        self.optimizers = {k: self.accelerator.prepare(v) for k, v in self.optimizers.items()}
         try:
             learning = {k: v for k, v in self.plain.items() if any(p.requires_grad for p in v.parameters())}
             self._place({name: self.accelerator.prepare(child) for name, child in learning.items()})

@@ -52,7 +52,7 @@ class Progress:
     best_step: int = 0
     waited: int = 0
     verdicts: list[dict[str, float]] = field(default_factory=list)
-    scaler: dict[str, Any] | None = None
+    scaler: dict[str, Any] = field(default_factory=dict)
 
 
 class Feed:
@@ -216,8 +216,7 @@ class Loop:
         """Replace the checkpoint by the present state."""
         if self.run is None or not self.accelerator.is_main_process:
             return
-        scaler = self.accelerator.scaler
-        self.progress.scaler = scaler.state_dict() if scaler is not None else None
+        self.progress.scaler = self.learner.scaler.state_dict()
         self.run.save_state(self.learner.tensors() | {f"best.{k}": v for k, v in self.best.items()}, vars(self.progress))
 
     def load(self) -> None:
@@ -229,8 +228,8 @@ class Loop:
             self.learner.restore({k: v for k, v in tensors.items() if not k.startswith("best.")})
             try:
                 self.progress = Progress(**meta)
-                if self.progress.scaler is not None and self.accelerator.scaler is not None:
-                    self.accelerator.scaler.load_state_dict(self.progress.scaler)
+                if self.progress.scaler:
+                    self.learner.scaler.load_state_dict(self.progress.scaler)
             except (TypeError, KeyError) as error:
                 raise RequestError(f"The checkpoint does not fit this calco; it is damaged or was edited: {error}") from error
         if self.run is not None and self.accelerator.is_main_process:

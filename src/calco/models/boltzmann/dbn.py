@@ -107,7 +107,7 @@ class DBNModel(UnitsModel):
         with torch.no_grad():
             units = self.drawn_up(units, self._layer)
         states = self.chains[:, : self.sizes[self._layer]]
-        yield Turn("model", self._pace * (contrast(self._machine(self._layer), [units], [states]) - log_det), {})
+        yield Turn("model", self._pace * (contrast(self._machine(self._layer), [units], [states])[0] - log_det), {})
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """Minus the bound on the mean log likelihood, nats per example, one sample; log Z by a quick annealing."""

@@ -55,6 +55,7 @@ class BoltzmannModel(UnitsModel):
 
     ladder: Tensor
     chains: Tensor
+    fields: Tensor
     below: Tensor
 
     def __init__(
@@ -83,6 +84,7 @@ class BoltzmannModel(UnitsModel):
         self.greedy = greedy if len(hidden) > 1 else 0.0
         self.register_buffer("ladder", torch.linspace(0, 1, temperatures + 1)[1:])
         self.register_buffer("chains", torch.zeros(temperatures * chains, sum(self.sizes[::2])))
+        self.register_buffer("fields", torch.zeros(chains, sum(self.sizes[1::2])))
         if self.greedy:
             self.register_buffer("below", torch.zeros(chains, max(self.sizes[:-1])))
         self._layer: int | None = None
@@ -115,16 +117,18 @@ class BoltzmannModel(UnitsModel):
         elif self.persistent:
             sweeps = self.sweeps + round(self.more * max(0.0, 2 * step / steps - 1))
             moving = step % 10 == 0 and step - first < CENTRED * (steps - first)
-            self._move(sweeps + SETTLE * (step == first), 10 * self.recentre if moving else 0.0)
+            known = step > first and not moving and len(self.ladder) == 1
+            self._move(sweeps + SETTLE * (step == first), 10 * self.recentre if moving else 0.0, known)
 
-    def _move(self, sweeps: int, recentre: float) -> None:
-        """Move the chains of the whole machine on."""
+    def _move(self, sweeps: int, recentre: float, known: bool) -> None:
+        """Move the chains of the whole machine on, from what they are to the odd layers where that is known."""
         machine, evens = self._machine(), self._states()
+        inputs = self.fields.split(self.sizes[1::2], 1) if known else None
         for _ in range(sweeps):
             if len(self.ladder) > 1:
                 evens = machine.tempered(evens, self.ladder, recentre)
             else:
-                evens = machine.gibbs(evens, recentre=recentre)
+                evens, inputs = machine.gibbs(evens, recentre=recentre, inputs=inputs), None
         self._keep(evens)
 
     def _keep(self, evens: list[Tensor]) -> None:
@@ -169,7 +173,10 @@ class BoltzmannModel(UnitsModel):
             with torch.no_grad():
                 units = self.drawn_up(units, self._layer)
             data, states = [units], [self.below[:, : self.sizes[self._layer]]]
-        yield Turn("model", contrast(machine, data, states) - log_det, {})
+        energy, fields = contrast(machine, data, states)
+        if self._layer is None and self.persistent:
+            self.fields.copy_(torch.cat(fields, 1))  # the next sweep of the chains begins with them
+        yield Turn("model", energy - log_det, {})
 
     def _from_data(self, machine: Machine, means: list[Tensor]) -> list[Tensor]:
         states = [means[0], *(flips(mean) for mean in means[1:])]

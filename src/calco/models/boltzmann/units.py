@@ -136,13 +136,14 @@ class UnitsModel(Model):
         return (self.scale(units, back=True)[0] if self.gaussian else units).unflatten(1, self.shape)
 
 
-def contrast(machine: Machine, data: Sequence[Tensor], states: Sequence[Tensor]) -> Tensor:
+def contrast(machine: Machine, data: Sequence[Tensor], states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Mean energy of data, even layers (n, units), minus that of a machine's own states, (m, units); 0-dimensional.
 
-    Each mean has its own count: there may be fewer examples than chains.
+    Each mean has its own count: there may be fewer examples than chains. With it the states' inputs to the odd layers.
     """
-    energy = machine.mean_energy(*machine.seen([torch.cat(parts) for parts in zip(data, states, strict=True)]))
-    return energy[: len(data[0])].mean() - energy[len(data[0]) :].mean()
+    own, inputs = machine.seen([torch.cat(parts) for parts in zip(data, states, strict=True)])
+    energy, n = machine.mean_energy(own, inputs), len(data[0])
+    return energy[:n].mean() - energy[n:].mean(), [field[n:].detach() for field in inputs]
 
 
 def chain_options(estimator: Any, schema: Schema, hidden: tuple[int, ...]) -> dict[str, Any]:
