@@ -36,6 +36,9 @@ class Model(nn.Module):
     child modules, so that the loop may wrap each child for distribution, autocast or compilation.
     """
 
+    continuous = False
+    """Whether its density, where it has one, is of real values; else it is a probability mass."""
+
     def players(self) -> Mapping[str, Sequence[nn.Module]]:
         """Who is optimised: the child modules of each player. One player with all nets unless a family says more."""
         return {"model": list(self.children())}

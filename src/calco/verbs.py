@@ -1,9 +1,8 @@
 """The verbs: what a fitted estimator can be asked for, each offered where its model has the capability."""
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,44 +14,13 @@ from torch import Tensor
 
 from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, open_data
+from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.maths import noise
 from calco.memory import kept
 
 CHUNK = 500
 """Examples worked on at once after training."""
-
-
-class Estimate(NamedTuple):
-    """Log densities in nats, float64 of shape (n,), as in `contract.LogProb`; see there for `low` and `shared`."""
-
-    value: np.ndarray
-    error: np.ndarray
-    low: np.ndarray | None
-    low_error: np.ndarray | None
-    shared: float
-    low_shared: float
-
-    def mean_errors(self) -> tuple[float, float]:
-        """Standard errors that the estimates give the means over the examples: of `value`, and of `low` where there is one."""
-        pairs = ((self.error, self.shared), (self.low_error, self.low_shared))
-        return tuple(  # type: ignore[return-value]
-            math.nan if errors is None else math.hypot(shared, np.sqrt(np.nansum(errors**2 - shared**2)) / len(errors))
-            for errors, shared in pairs
-        )
-
-    def bracket(self) -> str:
-        """Between what the mean lies, and whether to trust it; nothing where there are no two estimates."""
-        if self.low is None:
-            return ""
-        high, low, errors = float(self.value.mean()), float(self.low.mean()), self.mean_errors()
-        width = high - low
-        text = f"{high:.2f} ± {errors[0]:.2g} forwards, {low:.2f} ± {errors[1]:.2g} backwards: a bracket of {width:.2f} nats"
-        return text if abs(width) <= TRUSTED else f"{text}, NOT TRUSTWORTHY: take more samples and betas, or train other chains"
-
-
-TRUSTED = 3.0
-"""Nats: a mean log density between two estimates further apart is not to be trusted."""
 
 
 class Unable(RequestError, AttributeError):
@@ -272,32 +240,19 @@ class Verbs(BaseEstimator):
     def log_prob(self, x: Any, y: Any = None, *, with_error: bool = False, seed: int = 0) -> Any:
         """Log density of each example in nats, in the units of the data: (n,), float64.
 
-        Probability mass where the data are discrete. With `with_error` also the standard error of each estimate, (n,).
+        Probability mass where the model takes the values as discrete. With `with_error` also the standard error of each estimate, (n,).
         """
         found = self.log_prob_estimate(x, y, seed=seed)
         return (found.value, found.error) if with_error else found.value
 
     @available_if(can("log_prob"))
-    def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> "Estimate":
+    def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> Estimate:
         """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
         with torch.random.fork_rng():
             torch.manual_seed(noise.mix(seed))
             parts = self._map(lambda b: model.log_prob(b.x, b.y), x, y)
-
-        def joined(name: str) -> Any:
-            column = [getattr(part, name) for part in parts]
-            return None if column[0] is None else torch.cat([c.cpu() for c in column]).double().numpy()
-
-        low = joined("low")
-        return Estimate(
-            joined("value") + self.schema_.log_det,
-            joined("error"),
-            None if low is None else low + self.schema_.log_det,
-            joined("low_error"),
-            parts[0].shared,
-            parts[0].low_shared,
-        )
+        return Estimate.joined(parts, self.schema_.log_det if model.continuous else 0.0)
 
     @available_if(can("log_prob"))
     def score(self, x: Any, y: Any = None) -> float:

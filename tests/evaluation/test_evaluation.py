@@ -5,13 +5,14 @@ import os
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 import calco
 from calco.data import open_data
 from calco.errors import RequestError
 from calco.evaluation import evaluate
-from calco.evaluation.likelihood import constant_log_prob
+from calco.evaluation.likelihood import constant_log_prob, likelihood_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
 
@@ -73,3 +74,16 @@ def test_the_constant_model_is_of_the_values_that_the_density_is_of():
         rbm.model_.pair0.weight.data.zero_()
         expected = np.mean([rbm.log_prob(test, seed=seed).mean() for seed in range(20)])
         assert constant_log_prob(rbm, test, train) == pytest.approx(expected, abs=0.1)
+
+
+def test_real_units_on_grey_levels_have_a_density_in_their_unit():
+    rbm = calco.RBM(3, visible="gaussian", training={"steps": 1, "lr": 0.0}).fit("digits")
+    rbm.model_.pair0.weight.data.zero_()
+    test, train = open_data("digits:test"), open_data("digits")
+    x, fitted_on = (s.take(np.arange(len(s))).x.reshape(len(s), -1).astype(float) for s in (test, train))
+    mean, scale = (16 * t.detach().double().numpy() for t in (rbm.model_.mean, rbm.model_.scale.log_scale.exp()))
+    assert np.allclose(rbm.log_prob(test), norm.logpdf(x, mean, scale).sum(1), rtol=1e-3)
+    deviation = np.maximum(fitted_on.std(0), 16e-3)
+    assert constant_log_prob(rbm, test, train) == pytest.approx(norm.logpdf(x, fitted_on.mean(0), deviation).sum(1).mean())
+    (figure,) = likelihood_figures(rbm, test, train)  # no bits: they are of probabilities
+    assert "density of the grey levels" in figure.protocol

@@ -17,18 +17,29 @@ SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, 
 SETTINGS |= {"optimizer": "sgd", "momentum": 0.0, "lr": 0.1}
 
 
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """A folder with a run of two processes for each family and number of accumulated parts, family-parts."""
+    folder = tmp_path_factory.mktemp("two")
+    runs = {
+        str(folder / f"{name}-{parts}"): [name, {**SETTINGS, "accumulate": parts, "device": "cpu"}]
+        for name in families()
+        for parts in (1, 2)
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["tests.training.worker", json.dumps(runs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.parametrize("name", families())
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_processes_walk_the_path_of_one(name, accumulate, tmp_path):
-    alone = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "one")
-    settings = json.dumps({**SETTINGS, "accumulate": accumulate, "device": "cpu"})
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["tests.training.worker", name, str(tmp_path / "two"), settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    both = Run(tmp_path / "two").history()
+def test_two_processes_walk_the_path_of_one(name, accumulate, of_two, tmp_path):
+    alone = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path)
+    both = Run(of_two / f"{name}-{accumulate}").history()
     assert [line["step"] for line in both] == [line["step"] for line in alone.history_]
-    one, two = (read_tensors(tmp_path / which / "model.safetensors")[0] for which in ("one", "two"))
+    one, two = (read_tensors(path / "model.safetensors")[0] for path in (tmp_path, of_two / f"{name}-{accumulate}"))
     moved = 0.0
     fresh = small(families()[name], training={**SETTINGS, "lr": 1e-12}).fit(data()).model_.state_dict()
     for key, value in one.items():

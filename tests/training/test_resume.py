@@ -18,12 +18,14 @@ from tests.small import small
 from tests.training.worker import data
 
 # Steps of 16 on 70 examples: kills fall in the middle of epochs. The checkpoint's interval does not divide the others.
-SETTINGS = {"steps": 120, "batch_size": 16, "checkpoint_every": 7, "log_every": 4, "evaluations": 10, "ema": 0.9, "patience": 9}
+SETTINGS = {"steps": 90, "batch_size": 16, "checkpoint_every": 7, "log_every": 4, "evaluations": 10, "ema": 0.9, "patience": 9}
 WORKER = [sys.executable, "-m", "tests.training.worker"]
 
 
-def start(*arguments):
-    return subprocess.Popen([*WORKER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(folder, name="", settings=None):
+    """A process that goes on with the run in a folder, or begins one of a family."""
+    what = json.dumps({str(folder): [name, settings]}) if name else str(folder)
+    return subprocess.Popen([*WORKER, what], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def kill_at(process, step, number=signal.SIGKILL):
@@ -50,12 +52,11 @@ def assert_same(one, two):
 def test_several_kills_change_no_bit(name, tmp_path):
     whole = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "whole")
     killed = tmp_path / "killed"
-    assert kill_at(start(name, str(killed), json.dumps(SETTINGS)), 20)[0] == -signal.SIGKILL
+    assert kill_at(start(killed, name, SETTINGS), 20)[0] == -signal.SIGKILL
     with pytest.raises(RequestError, match="has no weights yet"):
         Run(killed).load_model()
-    assert kill_at(start("resume", str(killed), ""), 48)[0] == -signal.SIGKILL
-    assert kill_at(start("resume", str(killed), ""), 92)[0] == -signal.SIGKILL
-    code, errors = kill_at(start("resume", str(killed), ""), 10**9)
+    assert kill_at(start(killed), 58)[0] == -signal.SIGKILL
+    code, errors = kill_at(start(killed), 10**9)
     assert code == 0, errors
     assert_same(weights(tmp_path / "whole"), weights(killed))
     state, again = Run(tmp_path / "whole").load_state(), Run(killed).load_state()
@@ -72,8 +73,8 @@ def test_killed_before_the_first_checkpoint(tmp_path):
     name = next(iter(families()))
     settings = {**SETTINGS, "steps": 30, "checkpoint_every": 1000, "patience": 0}
     small(families()[name], training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")
-    assert kill_at(start(name, str(tmp_path / "killed"), json.dumps(settings)), 4)[0] == -signal.SIGKILL
-    assert kill_at(start("resume", str(tmp_path / "killed"), ""), 10**9)[0] == 0
+    assert kill_at(start(tmp_path / "killed", name, settings), 4)[0] == -signal.SIGKILL
+    assert kill_at(start(tmp_path / "killed"), 10**9)[0] == 0
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
 
@@ -81,7 +82,7 @@ def test_killed_before_the_first_checkpoint(tmp_path):
 def test_a_signal_saves_and_says_how_to_go_on(number, tmp_path):
     name = next(iter(families()))
     settings = {**SETTINGS, "steps": 400, "patience": 0}
-    code, errors = kill_at(start(name, str(tmp_path / "run"), json.dumps(settings)), 8, number)
+    code, errors = kill_at(start(tmp_path / "run", name, settings), 8, number)
     assert code == 1
     assert "calco resume" in errors
     assert "Traceback" not in errors
@@ -101,7 +102,7 @@ def test_a_signal_without_a_folder_keeps_the_model(monkeypatch):
 
     with pytest.warns(UserWarning, match="stopped by a signal"):
         estimator = families()[name](training={**SETTINGS, "patience": 0}).fit(data(), report=interrupt)
-    assert estimator.history_[-1]["step"] < 120
+    assert estimator.history_[-1]["step"] < 90
     assert len(estimator.sample(2)) == 2
 
 

@@ -56,8 +56,8 @@ class ImageSchema:
 
     @property
     def log_det(self) -> float:
-        """What turns the log density of an encoded example into that of the raw one; 0 for probability masses."""
-        return 0.0 if self.levels else -math.prod(self.shape) * math.log(self.high - self.low)
+        """What turns the log density of an encoded example into that of the raw one."""
+        return -math.prod(self.shape) * math.log(self.high - self.low)
 
     def encode(self, raw: Any) -> Tensor:
         """Raw images to float32 of shape (n, channels, height, width) in [0, 1].

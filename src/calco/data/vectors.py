@@ -53,8 +53,8 @@ class VectorSchema:
 
     @property
     def log_det(self) -> float:
-        """What turns the log density of a standardised example into that of the raw one; 0 for probability masses."""
-        return 0.0 if self.binary else -sum(math.log(s) for s in self.scale)
+        """What turns the log density of a standardised example into that of the raw one."""
+        return -sum(math.log(s) for s in self.scale)
 
     def encode(self, raw: Any) -> Tensor:
         """Raw vectors to float32 of shape (n, features).

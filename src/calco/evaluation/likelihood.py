@@ -15,7 +15,7 @@ FITTED_ON = 20_000
 
 
 def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """Mean log density of the examples in nats, and in bits per value where the values are discrete."""
+    """Mean log density of the examples in nats, and in bits per value where the model takes them as grey levels."""
     found = estimator.log_prob_estimate(source)
     values = found.value
     constant = constant_log_prob(estimator, source, train)
@@ -29,9 +29,13 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
     )
     if found.bracket():
         protocol += f"; {found.bracket()}"
-    name = "constant model: values independent, each with its frequencies in the training data"
+    discrete = bool(estimator.schema_.levels) and not estimator.model_.continuous
+    if estimator.schema_.levels and not discrete:
+        protocol += "; a density of the grey levels as real numbers, not their probability"
+    how = "with its frequencies" if discrete else "Gaussian with its mean and deviation"
+    name = f"constant model: values independent, each {how} in the training data"
     figures = [Figure("log likelihood", float(values.mean()), "nats per example", protocol, "higher", spread, constant, name)]
-    if estimator.schema_.levels:
+    if discrete:
         bits = -1 / (size * math.log(2))
         figures.append(
             Figure(
@@ -47,7 +51,8 @@ def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> fl
     Discrete values have their frequencies with one count added to each level; continuous ones are Gaussian. Where a model's
     density is of values that it makes binary, at random or not, so is this one.
     """
-    fitted, tested, levels = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source), estimator.schema_.levels
+    fitted, tested = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source)
+    levels = None if estimator.model_.continuous else estimator.schema_.levels
     ones = [binary_chances(estimator, part) for part in (fitted, tested)]
     if ones[0] is not None and ones[1] is not None:
         p = (ones[0].sum(0) + 1) / (len(fitted) + 2)

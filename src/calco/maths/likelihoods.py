@@ -8,6 +8,7 @@ the batch axes broadcast. Log probabilities are in nats, summed over an example:
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ class Likelihood(ABC):
 
     shape: tuple[int, ...]
 
+    continuous: ClassVar[bool] = False
+    """Whether it gives densities of real values instead of probabilities of discrete ones."""
+
     @property
     def width(self) -> int:
         """Parameters per value."""
@@ -34,7 +38,7 @@ class Likelihood(ABC):
         return (self.width * self.shape[0], *self.shape[1:])
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Nats per example; probability mass for discrete likelihoods, density otherwise."""
+        """Nats per example."""
         return self._log_prob(self._split(params), x).flatten(-len(self.shape)).sum(-1)
 
     def mean(self, params: Tensor) -> Tensor:
@@ -78,6 +82,8 @@ class Gaussian(Likelihood):
     """Real values. With `scale` the standard deviation is fixed, else it is learned for each value, at least 1e-3."""
 
     scale: float | None = None
+
+    continuous = True
 
     @property
     def width(self) -> int:

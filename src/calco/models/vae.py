@@ -71,6 +71,7 @@ class VAEModel(Model):
         self.encoder, self.decoder, self.prior, self.pseudo = encoder, decoder, prior, pseudo
         self.codes = GaussianMixture(latent)
         self.likelihood, self.latent, self.classes = likelihood, latent, classes
+        self.continuous = likelihood.continuous
         self.beta, self.warmup, self.free_bits = beta, warmup, free_bits
         self.particles, self.particles_from, self.samples = particles, particles_from, samples
         self.draw = draw

@@ -55,7 +55,7 @@ class UnitsModel(Model):
         self._known: dict[tuple[int, ...], LogZ] = {}
         visible = torch.Size(shape).numel()
         self.shape, self.units, self.sizes = shape, units, (visible, *hidden)
-        self.gaussian = units == "gaussian"
+        self.gaussian = self.continuous = units == "gaussian"
         if self.gaussian:
             self.scale = Scale(visible)
         for i, upper in enumerate(hidden):
