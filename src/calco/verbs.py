@@ -240,7 +240,8 @@ class Verbs(BaseEstimator):
     def log_prob(self, x: Any, y: Any = None, *, with_error: bool = False, seed: int = 0) -> Any:
         """Log density of each example in nats, in the units of the data: (n,), float64.
 
-        Probability mass where the model takes the values as discrete. With `with_error` also the standard error of each estimate, (n,).
+        Probability mass where the model takes the values as discrete. With `with_error` also the standard error of each
+        estimate, (n,).
         """
         found = self.log_prob_estimate(x, y, seed=seed)
         return (found.value, found.error) if with_error else found.value
