@@ -140,4 +140,5 @@ def collapse(_: Path) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     measured_at, measure = commit(), {"gan": fidelity, "conditional": conditional, "collapse": collapse}[sys.argv[1]]
-    save(f"adversarial_{sys.argv[1]}", measure(Path(tempfile.mkdtemp()) / "run"), measured_at, recipe=RECIPE)
+    recipe = {} if measure is collapse else RECIPE
+    save(f"adversarial_{sys.argv[1]}", measure(Path(tempfile.mkdtemp()) / "run"), measured_at, recipe=recipe)

@@ -52,7 +52,7 @@ def against_scikit_learn() -> list[dict[str, Any]]:
 
 
 def make_gan() -> GANModel:
-    """The default nets and game."""
+    """Nets and game as by default but for a width of 48."""
     torch.manual_seed(0)
     nets = make_adversarial_nets(
         SHAPE, LATENT, net="conv", width=48, depth=1, activation="leaky_relu", spectral=False, bias=False

@@ -43,11 +43,14 @@ class Estimate(NamedTuple):
 
     def mean_errors(self) -> tuple[float, float]:
         """Standard errors that the estimates give the means over the examples: of `value`, and of `low` where there is one."""
-        pairs = ((self.error, self.shared), (self.low_error, self.low_shared))
-        return tuple(  # type: ignore[return-value]
-            math.nan if errors is None else math.hypot(shared, np.sqrt(np.nansum(errors**2 - shared**2)) / len(errors))
-            for errors, shared in pairs
-        )
+
+        def of_mean(errors: np.ndarray | None, shared: float) -> float:
+            if errors is None:
+                return math.nan
+            own = np.maximum(errors**2 - shared**2, 0.0)  # rounding may leave less than nothing
+            return math.hypot(shared, np.sqrt(np.nansum(own)) / len(errors))
+
+        return of_mean(self.error, self.shared), of_mean(self.low_error, self.low_shared)
 
     def bracket(self) -> str:
         """Between what the mean lies, and whether to trust it; nothing where there are no two estimates."""

@@ -18,7 +18,7 @@ from sklearn.utils.metaestimators import available_if
 
 import calco
 from calco.contract import Batch, Model
-from calco.data import Schema, Source, infer_schema, open_data, schema_from_json, split
+from calco.data import Schema, Source, infer_schema, open_data, schema_from_json, split, with_classes
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.runs import Run
@@ -113,7 +113,12 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         if out is not None:
             record = self._record(source, held, schema, settings)
             run = Run.create(out, record) if main else Run.created(out)
-        return self._learn(source, schema, settings, run, held, report)
+        try:
+            return self._learn(source, schema, settings, run, held, report)
+        except RequestError:
+            if run is not None and main:
+                run.forget()
+            raise
 
     @available_if(can("encode"))
     def fit_transform(self, x: Any, y: Any = None) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -128,6 +133,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         with torch.random.fork_rng():
             torch.manual_seed(noise.mix(settings.seed))
             model = self.build(schema)
+        if held is not None and getattr(model, "classes", 0):
+            held = with_classes(held, schema.classes)
         lines: list[dict[str, Any]] = []
 
         def tell(line: dict[str, Any]) -> None:
@@ -140,7 +147,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             tell({"step": 0, "note": note})
             if run and int(os.environ.get("RANK", "0")) == 0:
                 run.log(lines[0])
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng(), torch.no_grad(), noise.share(settings.seed, -3):
             model.begin(self._some(source, schema, settings, model))
         try:
             finished = train(model, source, schema, settings, held=held, run=run, report=tell)
@@ -167,7 +174,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         status: str,
     ) -> None:
         """Become the estimator of a trained model, and save it."""
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng(), torch.no_grad(), noise.share(settings.seed, -4):
             model.conclude(self._some(source, schema, settings, model))
         self.model_, self.schema_, self.run_ = model, schema, run
         self.history_ = run.history() if run else lines

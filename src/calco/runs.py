@@ -156,6 +156,15 @@ class Run:
             time.sleep(0.05)
         return cls(path)
 
+    def forget(self) -> None:
+        """Remove a run that was refused before it came to a checkpoint, so that the folder can be used again."""
+        if self._checkpoint.exists() or (self.path / "model.safetensors").exists():
+            return
+        for name in ("run.json", "log.jsonl"):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     def update(self, **changes: Any) -> None:
         """Change fields of run.json."""
         self.record = {**self.record, **changes}

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from calco.contract import Batch, Model, capabilities
-from calco.data import Schema, Source, batches, open_data
+from calco.data import Schema, Source, batches, open_data, with_classes
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.maths import noise
@@ -85,19 +85,11 @@ class Verbs(BaseEstimator):
         """Data as batches of at most 500, in order, labels as indices of the classes trained on."""
         self._fitted()
         source, device = self._open(x, y), device_of(self.model_)
-        table = self._class_table(source)
+        labelled = bool(source.classes and self.schema_.classes)
+        if labelled:
+            source = with_classes(source, self.schema_.classes)
         for batch in batches(source, self.schema_, CHUNK):
-            label = None if batch.y is None or table is None else table[batch.y].to(device)
-            yield Batch(batch.x.to(device), label)
-
-    def _class_table(self, source: Source) -> Tensor | None:
-        known = list(self.schema_.classes)
-        if not source.classes or not known:
-            return None
-        for name in source.classes:
-            if name not in known:
-                raise one_of("label", name, known)
-        return torch.tensor([known.index(name) for name in source.classes])
+            yield Batch(batch.x.to(device), batch.y.to(device) if labelled and batch.y is not None else None)
 
     def _map(self, verb: Callable[[Batch], Any], x: Any, y: Any = None) -> list[Any]:
         with torch.inference_mode(), kept():

@@ -12,6 +12,7 @@ import calco
 from calco.data import open_data
 from calco.errors import RequestError
 from calco.evaluation import evaluate
+from calco.evaluation.figures import role
 from calco.evaluation.likelihood import constant_log_prob, likelihood_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -87,3 +88,11 @@ def test_real_units_on_grey_levels_have_a_density_in_their_unit():
     assert constant_log_prob(rbm, test, train) == pytest.approx(norm.logpdf(x, fitted_on.mean(0), deviation).sum(1).mean())
     (figure,) = likelihood_figures(rbm, test, train)  # no bits: they are of probabilities
     assert "density of the grey levels" in figure.protocol
+
+
+def test_examples_are_called_what_they_were_to_the_run(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    vae = calco.VAE(latent=2, training=SHORT).fit(x[:30], validation=x[30:50], out=tmp_path / "run")
+    for part, name in ((x[:30], "training"), (x[30:50], "validation"), (x[50:], "held-out")):
+        assert role(open_data(part), vae) == name
+    assert role(open_data(x[50:]), vae, train=open_data(x[50:])) == "training"

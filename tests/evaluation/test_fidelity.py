@@ -84,7 +84,7 @@ def test_ones_own_features_and_too_few_examples(vae, digits):
     own = Extractor("pixels", torch.nn.Flatten())
     found = measure_fidelity(copies, test, train, extractor=own, n=50)
     assert found[0].protocol.startswith("50 samples against 50 held-out examples; features, 64 of them: pixels (digest ")
-    with pytest.raises(RequestError, match="needs at least 6 examples of each set; one has 5"):
+    with pytest.raises(RequestError, match="needs at least 6 examples of each set; 5 were asked for"):
         measure_fidelity(copies, test, train, extractor=own, n=5)
 
 
@@ -119,8 +119,10 @@ def test_parzen_comes_with_its_controls(vae, digits):
     ]
     assert figures[0].value == pytest.approx(values.mean())
     assert figures[1].value == pytest.approx(figures[0].value, abs=3)
-    assert "chosen on 240 validation examples" in figures[0].protocol
+    assert "chosen on 240 examples of the training data" in figures[0].protocol
     assert parzen(Copies(vae, torch.rand_like(x)), test, train, samples=1000).figures[0].value < figures[1].value - 10
+    with pytest.raises(RequestError, match="takes 2 samples at least, not -5"):
+        parzen(vae, test, train, samples=-5)
 
 
 def test_k_means_lowers_the_distance_to_the_nearest_centroid():

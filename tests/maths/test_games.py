@@ -56,3 +56,10 @@ def test_points_lie_between():
     shares = points.flatten(1)
     assert torch.equal(shares, shares[:, :1].expand_as(shares))
     assert 0 <= float(shares.min()) < 0.2 < 0.8 < float(shares.max()) <= 1
+
+
+def test_accuracy_is_by_the_games_own_threshold():
+    real, fake = torch.tensor([3.0, 0.4, -1.0, 2.0]), torch.tensor([1.0, 0.6, -2.0, 0.3])
+    for name, on_real, on_fake in (("hinge", 0.75, 0.25), ("least_squares", 0.5, 0.5)):
+        assert GAMES[name].right(real, fake) == {"right_on_real": on_real, "right_on_fake": on_fake}
+    assert GAMES["relativistic"].right(real, fake) == {"right_on_pairs": 0.75}

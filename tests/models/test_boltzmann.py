@@ -183,7 +183,7 @@ def test_a_bracket_says_when_not_to_trust_it(rbm):
         rbm.adjust(magic=3)
 
 
-GREY, REAL = np.random.default_rng(0).integers(0, 9, (30, 4, 4)).astype(np.uint8), np.random.default_rng(0).normal(size=(30, 3))
+GREY, REAL = np.random.default_rng(0).integers(0, 256, (30, 4, 4)).astype(np.uint8), np.random.default_rng(0).normal(size=(30, 3))
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,11 @@ def test_data_that_do_not_suit_the_units_are_refused_with_a_way_out(options, x, 
 def test_grey_images_become_units_as_asked(options):
     rbm = calco.RBM(3, **options, burn_in=3, training={"steps": 5}).fit(GREY)
     assert rbm.sample(4).dtype == np.uint8
+    x = rbm.schema_.encode(GREY)
+    units = rbm.model_._drawn(x)[0]
+    assert set(units.unique().tolist()) == {0.0, 1.0} if "binarise" in options else len(units.unique()) > 2
+    if options.get("binarise") == "threshold":
+        assert torch.equal(units, (x.flatten(1) >= 0.5).float())
     assert rbm.chosen(rbm.schema_) == ""
     assert calco.RBM(3).chosen(rbm.schema_).startswith("These images have 256 grey levels")
 
@@ -229,6 +234,38 @@ def test_the_bound_of_a_belief_network_tightens_to_its_likelihood(float64):
     assert (loose < exact).all()
     assert ((tight.value - exact).abs() < 4 * tight.error).all()
     assert float(tight.error.max()) < 0.1
+
+
+def test_the_bound_of_a_belief_network_is_of_one_binary_image():
+    """With weights 0 and the data's means as biases it is the constant model, whatever the number of particles."""
+    dbn = calco.DBN((3, 2), training={"steps": 2, "lr": 0.0}).fit("digits")
+    for pair in (dbn.model_.pair0, dbn.model_.pair1):
+        pair.weight.data.zero_()
+    expected = np.mean([dbn.adjust(particles=1).score("digits:test")])
+    for particles in (1, 10, 50):
+        assert dbn.adjust(particles=particles).score("digits:test") == pytest.approx(expected, abs=0.3)
+
+
+@pytest.mark.parametrize("options", [{"temperatures": 4, "chains": 20}, {"method": "cd"}, {"method": "cd", "last_sweeps": 4}])
+def test_every_way_to_train_learns_what_repeats_and_only_depends_on_its_seed(options):
+    x = np.repeat([[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1]], 50, 0)
+    fitted = []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        fitted.append(calco.RBM(8, **options, training={"steps": 2000, "precision": "fp32"}).fit(x))
+    assert fitted[0].score(x) > -np.log(2) - 0.6
+    one, two = (rbm.model_.state_dict() for rbm in fitted)
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_offsets_follow_by_a_share_of_the_way():
+    x = (np.random.default_rng(0).random((60, 6)) < 0.3).astype(np.uint8)
+    rbm = calco.RBM(4, recentre=1.0, training={"steps": 10}).fit(x)
+    assert 0 <= rbm.model_.pair0.lam.min() <= rbm.model_.pair0.lam.max() <= 1
+    with pytest.raises(RequestError, match=r"recentre is 1.5"):
+        calco.RBM(4, recentre=1.5).fit(x)
+    with pytest.raises(RequestError, match="not tempered"):
+        calco.RBM(4, method="cd", temperatures=3).fit(x)
 
 
 def test_a_belief_network_learns_layer_by_layer():

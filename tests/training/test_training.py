@@ -11,6 +11,7 @@ from calco.contract import Batch, Model, Turn
 from calco.data import ArraySource, Subset, infer_schema
 from calco.errors import RequestError
 from calco.training import Training, train
+from calco.training.hardware import make_optimizer
 from calco.training.order import Order
 
 
@@ -100,6 +101,18 @@ def test_plain_gradient_descent_is_followed_exactly():
 def test_clipping_bounds_the_step():
     weight, _ = fitted({"steps": 1, "batch_size": 4, "lr": 1.0, "clip": 0.01})
     assert weight == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
+def test_weights_decay_and_biases_do_not(name):
+    net = torch.nn.Linear(2, 3)
+    torch.nn.init.ones_(net.bias)
+    before = {key: value.detach().clone() for key, value in net.named_parameters()}
+    optimizer = make_optimizer([net], Training(lr=1e-3, momentum=0.0, weight_decay=0.5, optimizer=name))
+    (0.0 * sum(p.sum() for p in net.parameters())).backward()
+    optimizer.step()
+    assert torch.equal(net.bias, before["bias"])
+    assert (net.weight.abs() < before["weight"].abs()).all()
 
 
 def test_the_average_of_the_weights_is_the_recursion():

@@ -147,11 +147,14 @@ def score(
     import numpy as np
 
     from calco.cli.outputs import check_output, write_array
+    from calco.errors import RequestError
     from calco.models import load
 
     check_output(out, images=False)
     estimator = load(run, device)
     if parzen:
+        if betas is not None:
+            raise RequestError("A Parzen-window estimate has no temperatures: leave --betas out.")
         _score_by_parzen(estimator, options.open(data, "test", estimator.run_), out, samples, seed)
         return
     estimator.require("log_prob")
@@ -175,7 +178,7 @@ def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None
     from calco.evaluation.parzen import parzen as estimate
 
     estimator.require("sample")
-    found = estimate(estimator, source, training_data(estimator), samples=samples or SAMPLES, seed=seed)
+    found = estimate(estimator, source, training_data(estimator), samples=SAMPLES if samples is None else samples, seed=seed)
     write_array(out, found.values[:, None], ["parzen"])
     _print_figures(estimator.family, found.figures)
     print(f"Each in {out}. Samples that only smooth the data score above the data themselves: see the two rows below theirs.")

@@ -9,7 +9,7 @@ import torch
 
 from calco.data.images import ImageSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
-from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, split
+from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, split, with_classes
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
@@ -27,6 +27,7 @@ __all__ = [
     "open_data",
     "schema_from_json",
     "split",
+    "with_classes",
 ]
 
 

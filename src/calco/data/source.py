@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from calco.contract import Batch
-from calco.errors import RequestError
+from calco.errors import RequestError, one_of
 
 if TYPE_CHECKING:
     from calco.data.schema import Schema
@@ -149,6 +149,41 @@ class Subset:
         whole = self.source.describe()
         digest = hashlib.sha256(whole["fingerprint"].encode() + np.asarray(self.rows, np.int64).tobytes())
         return {**whole, "n": len(self), "part_of": len(self.source), "fingerprint": digest.hexdigest(), "open": None}
+
+
+class Relabelled:
+    """A source whose labels are indices of other classes, by the table from its own to those."""
+
+    def __init__(self, source: Source, classes: tuple[str, ...]) -> None:
+        self.source, self.classes = source, classes
+        self.levels, self.slow, self.names, self.dtypes = source.levels, source.slow, source.names, source.dtypes
+        self.table = np.array([classes.index(name) for name in source.classes])
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some of its rows."""
+        x, y = self.source.take(rows)
+        return Raw(x, None if y is None else self.table[y])
+
+    def describe(self) -> dict[str, Any]:
+        """What it is; the labels mean what they did."""
+        return self.source.describe()
+
+
+def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
+    """A source with its labels as indices of `classes`.
+
+    Raises:
+        RequestError: it has no labels, or one that is none of these.
+    """
+    if not source.classes:
+        raise RequestError(f"These examples have no labels, and the model is conditional on one of {', '.join(classes)}.")
+    for name in source.classes:
+        if name not in classes:
+            raise one_of("label", name, classes)
+    return source if source.classes == classes else Relabelled(source, classes)
 
 
 def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:

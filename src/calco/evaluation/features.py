@@ -45,7 +45,7 @@ class Extractor:
         Raises:
             RequestError: the net does not give one row an example.
         """
-        self.net.eval()
+        self.net.eval().cpu()
         found = torch.cat([self.net(part).cpu().float().flatten(1) for part in x.split(CHUNK)])
         if not torch.isfinite(found).all():
             raise RequestError(f"The features of {self.name} are not finite on these examples.")
@@ -73,6 +73,8 @@ class LabelModel(Model):
 def label_model(schema: Schema, source: Source) -> LabelModel:
     """A classifier trained on a source's labels, always in the same way; kept in the cache folder.
 
+    Machines round differently: only figures by nets of one digest are comparable.
+
     Raises:
         RequestError: the examples are not images with labels of two classes or more.
     """
@@ -89,7 +91,7 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     else:
         train(model, source, schema, RECIPE)
         write_tensors(path, model.state_dict())
-    return model.eval()
+    return model.cpu().eval()
 
 
 def extractor_for(estimator: Estimator, source: Source) -> Extractor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from calco.contract import Model
 from calco.data import Source
+from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model
 from calco.evaluation.figures import Figure, role
@@ -53,12 +54,14 @@ def measure_fidelity(
         RequestError: there are fewer examples than the figures need.
     """
     n = min(MOST, len(source)) if n is None else n
+    if n <= K:
+        raise RequestError(f"Fidelity needs at least {K + 1} examples of each set; {n} were asked for.")
     features = extractor or extractor_for(estimator, train)
     real, floor = (features(spread(estimator, part, n)) for part in (source, train))
     fake = features(estimator.sample_tensor(n, seed=seed))
     need("Fidelity", K + 1, real, floor, fake)
     protocol = (
-        f"{len(fake):,} samples against {len(real):,} {role(source, train.describe()['fingerprint'])} examples; features,"
+        f"{len(fake):,} samples against {len(real):,} {role(source, estimator, train=train)} examples; features,"
         f" {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
     )
     against = f"{len(floor):,} training examples in place of the samples"

@@ -60,9 +60,17 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]
     ]
 
 
-def role(source: Source, *trained_on: str) -> str:
-    """What to call examples, given the fingerprints of training data: held-out, or training where they are among those."""
-    return "training" if source.describe()["fingerprint"] in trained_on else "held-out"
+def role(source: Source, *estimators: Estimator, train: Source | None = None) -> str:
+    """What to call examples: training, validation where a run watched them while it trained, else held-out."""
+    fingerprint = source.describe()["fingerprint"]
+
+    def used(name: str) -> set[str]:
+        records = [e.run_.record.get(name) or {} for e in estimators if e.run_]
+        return {record.get("fingerprint", "") for record in records}
+
+    if fingerprint in used("data") or (train is not None and fingerprint == train.describe()["fingerprint"]):
+        return "training"
+    return "validation" if fingerprint in used("held_out") else "held-out"
 
 
 def training_data(estimator: Estimator) -> Source:

@@ -22,7 +22,7 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
     estimate = found.mean_errors()[0]
-    kind = role(source, train.describe()["fingerprint"])
+    kind = role(source, estimator, train=train)
     protocol = (
         f"mean over {n:,} {kind} examples; {estimator.density_}; the standard error is over examples,"
         f" that of the estimate itself is {estimate:.2g}"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from calco.data import Source, Subset
+from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.fidelity import spread
 from calco.evaluation.figures import Figure, role
@@ -35,12 +36,15 @@ class Parzen(NamedTuple):
 def parzen(estimator: Estimator, source: Source, train: Source, *, samples: int = SAMPLES, seed: int = 0) -> Parzen:
     """The estimate for a model's samples, for as many real training examples, and for centroids of these.
 
-    The last sixth of the training data is kept for validation: its first 1,000 examples choose the width, the rest give the
-    real examples and the centroids. Values are as the model sees them: images in [0, 1], vectors standardised.
+    Of the last sixth of the training data, which the model may have learned from all the same, 1,000 examples choose the
+    width; the rest of the training data give the real examples and the centroids. Values are as the model sees them: images
+    in [0, 1], vectors standardised.
 
     Raises:
         RequestError: there are fewer than two training examples, or samples.
     """
+    if samples < 2:
+        raise RequestError(f"A Parzen-window estimate takes 2 samples at least, not {samples}.")
     first = len(train) * 5 // 6
     kept, validation = Subset(train, np.arange(first)), Subset(train, np.arange(first, min(first + VALIDATION, len(train))))
     chosen, test = (spread(estimator, part, len(part)).flatten(1) for part in (validation, source))
@@ -58,8 +62,8 @@ def parzen(estimator: Estimator, source: Source, train: Source, *, samples: int 
         values[name] = log_density(test, points, width).numpy()
         mean, error = float(values[name].mean()), float(values[name].std() / math.sqrt(len(test)))
         protocol = (
-            f"{len(points):,} {name}; mean over {len(test):,} {role(source, train.describe()['fingerprint'])} examples; width"
-            f" {width:.3g}, chosen on {len(chosen):,} validation examples"
+            f"{len(points):,} {name}; mean over {len(test):,} {role(source, estimator, train=train)} examples; width"
+            f" {width:.3g}, chosen on {len(chosen):,} examples of the training data"
         )
         label = "Parzen estimate" if name == "samples" else f"Parzen estimate of {name}"
         figures.append(Figure(label, mean, "nats per example", protocol, "higher", error))

@@ -35,7 +35,7 @@ def reconstruction_figures(estimator: Estimator, source: Source, train: Source) 
             name="reconstruction error",
             value=float(errors.mean()),
             unit="squared error per value",
-            protocol=f"mean over {len(source):,} {role(source, train.describe()['fingerprint'])} examples",
+            protocol=f"mean over {len(source):,} {role(source, estimator, train=train)} examples",
             better="lower",
             error=float(errors.std() / np.sqrt(len(errors))),
             baseline=baseline,

@@ -15,10 +15,21 @@ from calco.maths import noise
 
 
 class Game(NamedTuple):
-    """Two losses, each of the outputs on real and on generated examples."""
+    """Two losses, each of the outputs on real and on generated examples.
+
+    An output above `threshold` calls an example real; without one only differences of outputs mean anything.
+    """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
+    threshold: float | None = 0.0
+
+    def right(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The discriminator's accuracy, by what on: shares of the examples, or of the pairs whose real one it prefers."""
+        if self.threshold is None:
+            return {"right_on_pairs": (real > fake).float().mean()}
+        on_real, on_fake = (real > self.threshold).float().mean(), (fake < self.threshold).float().mean()
+        return {"right_on_real": on_real, "right_on_fake": on_fake}
 
 
 def _logistic(real: Tensor, fake: Tensor) -> Tensor:
@@ -34,13 +45,18 @@ GAMES = {
     "least_squares": Game(
         lambda real, fake: 0.5 * ((real - 1).square().mean() + fake.square().mean()),
         lambda real, fake: 0.5 * (fake - 1).square().mean(),
+        threshold=0.5,
     ),
     # (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17.)
     "hinge": Game(lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(), lambda real, fake: -fake.mean()),
     # (Arjovsky, Chintala and Bottou 2017); smooth by a gradient penalty (Gulrajani et al. 2017).
-    "wasserstein": Game(lambda real, fake: fake.mean() - real.mean(), lambda real, fake: -fake.mean()),
+    "wasserstein": Game(lambda real, fake: fake.mean() - real.mean(), lambda real, fake: -fake.mean(), threshold=None),
     # Pairs: is the real one more real (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2)?
-    "relativistic": Game(lambda real, fake: F.softplus(fake - real).mean(), lambda real, fake: F.softplus(real - fake).mean()),
+    "relativistic": Game(
+        lambda real, fake: F.softplus(fake - real).mean(),
+        lambda real, fake: F.softplus(real - fake).mean(),
+        threshold=None,
+    ),
 }
 
 

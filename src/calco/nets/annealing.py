@@ -67,8 +67,9 @@ def annealed(machine: Machine, evens: list[Tensor], betas: Sequence[float]) -> t
 def returned(machine: Machine, evens: list[Tensor], betas: Sequence[float]) -> Tensor:
     """Log weights (n,), float64, of the walk back from states at the last of `betas` to the first."""
     weights = evens[0].new_zeros(len(evens[0]), dtype=torch.float64)
+    _, inputs = machine.seen(evens)
     for before, after in itertools.pairwise(reversed(betas)):
-        evens = machine.gibbs(evens, before)
+        evens = machine.gibbs(evens, before, inputs=inputs)
         own, inputs = machine.seen(evens)
         step = machine.log_weight(evens, own, inputs, after) - machine.log_weight(evens, own, inputs, before)
         weights += step.double()

@@ -57,8 +57,7 @@ def write_report(
         ),
     ]
     about = source.describe()
-    trained_on = [e.run_.field("data", dict).get("fingerprint", "") for e in estimators if e.run_]
-    head = f"{len(source):,} {role(source, *trained_on)} examples of {html.escape(about['about'])}"
+    head = f"{len(source):,} {role(source, *estimators)} examples of {html.escape(about['about'])}"
     page = _template().substitute(title=html.escape(title), about=head, body="\n".join(s for s in sections if s))
     with written_aside(Path(path)) as aside:
         aside.write_text(page, encoding="utf-8")

@@ -51,12 +51,15 @@ def precision(training: Training) -> str:
 
 
 def make_optimizer(nets: Sequence[nn.Module], training: Training) -> torch.optim.Optimizer:
-    """One player's optimiser."""
+    """One player's optimiser. Weights decay, biases and scales do not: theirs is to be where the data are."""
     params = [p for net in nets for p in net.parameters() if p.requires_grad]
-    lr, decay, fused = training.lr, training.weight_decay, params[0].device.type != "mps"
+    lr, fused = training.lr, params[0].device.type != "mps"
+    matrices, vectors = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
     if training.optimizer == "sgd":
-        return torch.optim.SGD(params, lr, momentum=training.momentum, weight_decay=decay, fused=fused)
+        return torch.optim.SGD(groups, lr, momentum=training.momentum, fused=fused)
     if training.optimizer == "rmsprop":
-        return torch.optim.RMSprop(params, lr, weight_decay=decay)
+        return torch.optim.RMSprop(groups, lr)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
-    return kind(params, lr, betas=(training.momentum, training.beta2), weight_decay=decay, fused=fused)
+    return kind(groups, lr, betas=(training.momentum, training.beta2), fused=fused)

@@ -179,12 +179,12 @@ class Loop:
         """Measure, and remember the best weights where they will be wanted."""
         verdict, progress = self._measure(held), self.progress
         progress.verdicts.append(dict(verdict.terms))
-        if math.isfinite(verdict.value) and (progress.best is None or verdict.value < progress.best):
-            progress.best, progress.best_step, progress.waited = verdict.value, progress.step, 0
+        better = math.isfinite(verdict.value) and (progress.best is None or verdict.value < progress.best)
+        progress.waited = 0 if better else progress.waited + 1
+        if better or verdict.value == progress.best:  # of equals the latest
+            progress.best, progress.best_step = verdict.value, progress.step
             if self.training.patience or self.training.keep == "best":
                 self.best = {k: v.detach().clone() for k, v in self.learner.final_weights().items()}
-        else:
-            progress.waited += 1
         return verdict
 
     def _measure(self, held: Source) -> Verdict:

@@ -20,6 +20,8 @@ from calco.maths.games import GAMES, away_from_one, between, squared_slopes
 PENALTIES = {"relativistic": "r1r2", "wasserstein": "gradient"}
 """The penalties that games need. The others get r1 (Mescheder, Geiger and Nowozin 2018)."""
 NEIGHBOURS = 5
+MOST = 10_000
+"""Held-out examples that samples are compared with at most."""
 
 
 class AdversarialModel(Model):
@@ -86,12 +88,9 @@ class AdversarialModel(Model):
         both = torch.cat((real, fake)).requires_grad_(self._penalised and self.penalty in ("r1", "r1r2"))
         outputs = discriminate(both)
         on_real, on_fake = outputs.chunk(2)
-        loss = GAMES[self.game].discriminator(on_real, on_fake)
-        threshold = (on_real.detach().mean() + on_fake.detach().mean()) / 2  # not every game has a zero that means something
-        terms = {
-            f"right_on_real{level}": (on_real.detach() > threshold).float().mean(),
-            f"right_on_fake{level}": (on_fake.detach() < threshold).float().mean(),
-        }
+        game = GAMES[self.game]
+        loss = game.discriminator(on_real, on_fake)
+        terms = {f"{name}{level}": share for name, share in game.right(on_real.detach(), on_fake.detach()).items()}
         if self._penalised:
             penalty = self._penalty_of(outputs, both, real, fake, discriminate)
             loss, terms[f"penalty{level}"] = loss + penalty * self.penalty_every, penalty
@@ -100,7 +99,7 @@ class AdversarialModel(Model):
             with frozen(discriminator):
                 with torch.no_grad():
                     on_real = discriminate(real)
-                yield Turn(f"generator{level}", GAMES[self.game].generator(on_real, discriminate(generate())), {})
+                yield Turn(f"generator{level}", game.generator(on_real, discriminate(generate())), {})
 
     def _penalty_of(
         self, outputs: Tensor, both: Tensor, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor], Tensor]
@@ -134,20 +133,21 @@ class AdversarialModel(Model):
         """1 - sqrt(coverage min(density, 1)) of as many samples as there are held-out examples, looked at coarsely.
 
         The first falls where examples have no sample near them, the second where samples have no example near them. Beside
-        them goes the samples' variance over that of the data.
+        them goes the samples' variance over that of the data. Of more than 10,000 examples as many are taken, evenly spaced.
         """
-        real, fake, spread = [], [], []
+        real, fake, spread = [], [], (Spread(), Spread())
         for x, y in batches:
             made = self.make(x, y)
-            real.append(coarse(x))
-            fake.append(coarse(made))
-            spread.append((made.var(0).mean(), x.var(0).mean()) if len(x) > 1 else (x.new_ones(()), x.new_ones(())))
-        ours, theirs = (float(sum(parts)) for parts in zip(*spread, strict=True))
-        one, two, terms = torch.cat(real), torch.cat(fake), {"variance": ours / max(theirs, 1e-12)}
-        k = min(NEIGHBOURS, len(one) - 1)
+            for parts, whole, one in zip((real, fake), spread, (x, made), strict=True):
+                parts.append(coarse(one))
+                whole.add(one)
+        data, samples = torch.cat(real), torch.cat(fake)
+        terms = {"variance": spread[1].variance() / max(spread[0].variance(), 1e-12)}
+        k = min(NEIGHBOURS, len(data) - 1)
         if k < 1:
             return Verdict(math.inf, terms)
-        near = neighbours(one, two, k)
+        rows = torch.linspace(0, len(data) - 1, min(len(data), MOST)).round().long()
+        near = neighbours(*blurred(data[rows], samples[rows]), k)
         terms |= {"coverage": near.coverage, "density": near.density}
         return Verdict(1 - math.sqrt(near.coverage * min(near.density, 1.0)), terms)
 
@@ -156,10 +156,35 @@ class AdversarialModel(Model):
         now, best = verdicts[-1], max(v.get("coverage", 0.0) for v in verdicts)
         if now["variance"] < 0.1:
             return f"Collapse: samples vary {now['variance']:.2g} times as much as the data. Try a larger gamma or a lower lr."
-        covered = now.get("coverage", best)
+        if "coverage" not in now:
+            return "A single held-out example says nothing of coverage: the last checkpoint is kept. Hold out more."
+        covered = now["coverage"]
         if best > 0.2 and covered < best / 2:
             return f"Collapse begins: samples cover {covered:.2f} of the held-out examples, after {best:.2f}. Keep the best."
         return ""
+
+
+class Spread:
+    """The variance of examples that come in batches, the mean over their values."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.square = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, x: Tensor) -> None:
+        """Count more examples in."""
+        x = x.double().flatten(1)
+        self.count += len(x)
+        self.total, self.square = self.total.to(x.device) + x.sum(0), self.square.to(x.device) + x.square().sum(0)
+
+    def variance(self) -> float:
+        """That of all that were counted."""
+        return float((self.square / self.count - (self.total / self.count).square()).mean())
+
+
+def blurred(data: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with noise of a twentieth of the data's deviation: no ball around examples that repeat is empty then."""
+    scale = 0.05 * data.std(0)
+    return data + scale * noise.normal(data), samples + scale * noise.normal(samples)
 
 
 def coarse(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ after the other.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -46,6 +46,9 @@ class DBNModel(UnitsModel):
     """
 
     adjustable = ("particles", *UnitsModel.adjustable)
+    lacks: ClassVar = {
+        "complete": "Its lower layers generate downwards only: nothing carries what is known up to them. rbm and dbm can."
+    }
 
     chains: Tensor
 
@@ -111,16 +114,14 @@ class DBNModel(UnitsModel):
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """Minus the bound on the mean log likelihood, nats per example, one sample; log Z by a quick annealing."""
-        weights = torch.cat([self._log_weight(batch.x, 1)[:, 0] for batch in batches])
+        weights = torch.cat([self._log_weight(*self._drawn(batch.x)) for batch in batches])
         return Verdict(float(quick_log_z(self._machine(self.top), self.sizes[-2:]) - weights.mean()))
 
     # -- density ----------------------------------------------------------------------------------------------------
 
-    def _log_weight(self, x: Tensor, particles: int) -> Tensor:
-        """log of Z p(x, h) / q(h | x) for hidden layers h drawn from q upwards: (n, particles), float64."""
-        units, log_det = self._drawn(x)
-        state, weight = units.repeat_interleave(particles, 0), torch.zeros(len(x) * particles, dtype=torch.float64)
-        weight = weight.to(x.device)
+    def _log_weight(self, units: Tensor, log_det: Tensor) -> Tensor:
+        """log of Z p(x, h) / q(h | x) for hidden layers h drawn from q upwards: (n, units) to (n,), float64."""
+        state, weight = units, torch.zeros(len(units), dtype=torch.float64, device=units.device)
         for i in range(self.top):
             logits = self.pair(i)(state, True)[1]
             above = bernoulli(logits)
@@ -133,7 +134,7 @@ class DBNModel(UnitsModel):
             state = above
         machine = self._machine(self.top)
         weight += machine.log_weight([state], *machine.seen([state])).double()
-        return weight.view(len(x), particles) + log_det
+        return weight + log_det
 
     def _highest(self) -> tuple[Machine, tuple[int, ...]]:
         return self._machine(self.top), self.sizes[-2:]
@@ -150,9 +151,10 @@ class DBNModel(UnitsModel):
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> LogProb:
         """A lower bound of log p(x) that tightens with `particles`: (n, ...) to (n,), nats."""
         z = self._log_z()
-        weights = torch.cat([self._log_weight(x, 1) for _ in range(self.particles)], 1)
-        bound, error = importance_bound(weights), importance_error(weights).nan_to_num(0.0)
-        return LogProb.given(bound, error, z.value, z.error, z.high, z.high_error)
+        drawn = self._drawn(x)  # once: the bound is of one binary image, whatever the number of particles
+        weights = torch.stack([self._log_weight(*drawn) for _ in range(self.particles)], 1)
+        error = importance_error(weights) if self.top else torch.zeros_like(weights[:, 0])
+        return LogProb.given(importance_bound(weights), error, z.value, z.error, z.high, z.high_error)
 
     # -- features and samples ---------------------------------------------------------------------------------------
 
@@ -178,29 +180,13 @@ class DBNModel(UnitsModel):
         """The mean of the visible units given the means of the layers above them."""
         return self._example(self._down(self._up(x), self.top + 1, draw=False))
 
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """From the chains of the top machine, continued."""
-        return ("gibbs",)
-
-    def _continued(self, n: int, sweeps: int) -> list[Tensor]:
-        """`n` chains of the top machine that set out from those of the training, after some sweeps."""
-        rows = torch.randint(len(self.chains), (n,), device=self.chains.device)
-        machine, states = self._machine(self.top), [self.chains[rows, : self.sizes[self.top]]]
-        for _ in range(sweeps):
-            states = machine.gibbs(states)
-        return states
+    def _fantasies(self) -> list[Tensor]:
+        """The chains of the top machine."""
+        return [self.chains[:, : self.sizes[self.top]]]
 
     def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
         """Draws of the layers downwards from states of the top machine, `thin` sweeps apart in each chain: (n, ...)."""
-        machine, count = self._machine(self.top), min(n, len(self.chains))
-        states = self._continued(count, self.burn_in)
-        taken = [states[0]]
-        while len(taken) * count < n:
-            for _ in range(self.thin):
-                states = machine.gibbs(states)
-            taken.append(states[0])
-        lower = torch.cat(taken)[:n]
+        machine, (lower,) = self._machine(self.top), self._of_chains(n, way)
         if self.top == 0:
             inputs = machine.even_inputs(machine.draw_odd(machine.seen([lower])[1]))[0]
         else:
@@ -218,7 +204,8 @@ class DBN(Estimator):
             the value gives; auto takes stochastic for images, unless bernoulli units were asked for.
         sweeps: Gibbs sweeps of the persistent chains in a step.
         chains: how many there are.
-        recentre: how far the hidden units' offsets follow the chains in a step; 0 fixes them at 1/2.
+        recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of the
+            training; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
         particles: importance samples of log_prob.
         samples: annealed walks of the estimate of log Z.

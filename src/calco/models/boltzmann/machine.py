@@ -25,8 +25,6 @@ CENTRED = 0.2
 over steps are averages of machines."""
 SETTLE = 100
 """Sweeps of the chains before the first step of all layers."""
-REPLICAS = 20
-"""Temperatures of tempered sampling."""
 
 
 class BoltzmannModel(UnitsModel):
@@ -43,7 +41,8 @@ class BoltzmannModel(UnitsModel):
             stay as they are.
         chains: how many there are, at each temperature.
         temperatures: of the chains in training; 1 is no tempering.
-        recentre: how far the hidden layers' offsets follow the chains in a step; with 0 they stay at 1/2.
+        recentre: share of the way that the hidden layers' offsets follow persistent chains in a step of the first fifth of the
+            training; with 0, or without such chains, they stay at 1/2.
         inference: sweeps of the mean field in training, where there is more than one hidden layer.
         greedy: share of the training in which the pairs of layers learn one after the other before all learn together.
         samples: annealed walks of the estimate of log Z, in either direction.
@@ -88,6 +87,7 @@ class BoltzmannModel(UnitsModel):
         if self.greedy:
             self.register_buffer("below", torch.zeros(chains, max(self.sizes[:-1])))
         self._layer: int | None = None
+        self._sweeps = sweeps
         self._held = False
 
     def _machine(self) -> Machine:
@@ -114,11 +114,11 @@ class BoltzmannModel(UnitsModel):
         self._layer = step * pairs // first if step < first else None
         if self._layer is not None:
             self._move_below(self._layer)
-        elif self.persistent:
-            sweeps = self.sweeps + round(self.more * max(0.0, 2 * step / steps - 1))
+        self._sweeps = self.sweeps + round(self.more * max(0.0, 2 * step / steps - 1))
+        if self._layer is None and self.persistent:
             moving = step % 10 == 0 and step - first < CENTRED * (steps - first)
             known = step > first and not moving and len(self.ladder) == 1
-            self._move(sweeps + SETTLE * (step == first), 10 * self.recentre if moving else 0.0, known)
+            self._move(self._sweeps + SETTLE * (step == first), min(1.0, 10 * self.recentre) if moving else 0.0, known)
 
     def _move(self, sweeps: int, recentre: float, known: bool) -> None:
         """Move the chains of the whole machine on, from what they are to the odd layers where that is known."""
@@ -180,7 +180,7 @@ class BoltzmannModel(UnitsModel):
 
     def _from_data(self, machine: Machine, means: list[Tensor]) -> list[Tensor]:
         states = [means[0], *(flips(mean) for mean in means[1:])]
-        for _ in range(self.sweeps):
+        for _ in range(self._sweeps):
             states = machine.gibbs(states)
         return states
 
@@ -214,7 +214,7 @@ class BoltzmannModel(UnitsModel):
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> LogProb:
         """log p(x), or its bound where there are several hidden layers; (n, ...) to (n,), nats."""
-        weight, z = self._log_weight(x), self._log_z()
+        z, weight = self._log_z(), self._log_weight(x)  # log Z first: its walks must not depend on the examples
         return LogProb.given(weight, torch.zeros_like(weight), z.value, z.error, z.high, z.high_error)
 
     # -- features and samples ---------------------------------------------------------------------------------------
@@ -241,44 +241,12 @@ class BoltzmannModel(UnitsModel):
             states = annealed(machine, start(machine, self.sizes, len(self.chains)), temperatures(max(self.burn_in, 30)))[1]
             self.chains.copy_(torch.cat(states, 1))
 
-    def _continued(self, n: int, sweeps: int, clamp: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
-        """`n` chains that set out from those of the training, after some sweeps; with `clamp` units keep known values."""
-        rows = torch.randint(len(self._fantasies()[0]), (n,), device=self.chains.device)
-        states, machine = [state[rows] for state in self._fantasies()], self._machine()
-        for _ in range(sweeps):
-            if clamp is not None:
-                states[0] = torch.where(*clamp, states[0])
-            states = machine.gibbs(states)
-        return states
-
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """The chains of the training continued, or new ones by parallel tempering, which do not depend on those."""
-        return ("gibbs", "tempering")
-
     def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
         """States of chains after `burn_in` sweeps, several of one chain `thin` sweeps apart: (n, ...)."""
-        machine = self._machine()
-        if way == "tempering":
-            count = min(n, max(1, 500 // REPLICAS))
-            ladder = torch.linspace(0, 1, REPLICAS, device=self.chains.device)
-            states = start(machine, self.sizes, REPLICAS * count)
-            move = lambda states: machine.tempered(states, ladder)  # noqa: E731
-        else:
-            count = min(n, len(self._fantasies()[0]))
-            states, move = self._continued(count, 0), machine.gibbs
-        for _ in range(self.burn_in):
-            states = move(states)
-        taken = [self._taken(machine, states, count)]
-        while len(taken) * count < n:
-            for _ in range(self.thin):
-                states = move(states)
-            taken.append(self._taken(machine, states, count))
-        return torch.cat(taken)[:n]
+        return self._taken(self._machine(), self._of_chains(n, way))
 
-    def _taken(self, machine: Machine, states: list[Tensor], count: int) -> Tensor:
-        """Examples of the last `count` states: the states themselves, or the means that a further sweep gives."""
-        states = [state[-count:] for state in states]
+    def _taken(self, machine: Machine, states: list[Tensor]) -> Tensor:
+        """Examples of states: the states themselves, or the means that a further sweep gives."""
         if self.draw:
             return self._as_example(states[0])
         return self._example(machine.even_inputs(machine.draw_odd(machine.seen(states)[1]))[0])
@@ -288,4 +256,4 @@ class BoltzmannModel(UnitsModel):
         clamp = known.flatten(1), self._drawn(x)[0]
         states, machine = self._continued(len(x), self.burn_in, clamp), self._machine()
         states[0] = torch.where(*clamp, states[0])
-        return torch.where(known, x, self._taken(machine, states, len(x)))
+        return torch.where(known, x, self._taken(machine, states))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from calco.data import Schema
+from calco.errors import RequestError
 from calco.estimator import Estimator, at_least
 from calco.models.boltzmann.machine import BoltzmannModel
 from calco.models.boltzmann.units import chain_options, said_of
@@ -23,7 +24,8 @@ class RBM(Estimator):
         last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.
         chains: how many there are, at each temperature.
         temperatures: of the chains in training; more than 1 is parallel tempering.
-        recentre: how far the hidden units' offsets follow the chains in a step; 0 fixes them at 1/2.
+        recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of the
+            training; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
         samples: annealed walks of the estimate of log Z.
         betas: temperatures of that estimate.
@@ -78,6 +80,8 @@ class RBM(Estimator):
     def build(self, schema: Schema) -> BoltzmannModel:
         """The machine for data of this schema."""
         at_least(self, 1, "temperatures")
+        if self.method == "cd" and self.temperatures > 1:
+            raise RequestError("Chains that start at the data, method 'cd', are not tempered: use method 'pcd'.")
         options = {"persistent": self.method == "pcd", "temperatures": self.temperatures, "last_sweeps": self.last_sweeps}
         return BoltzmannModel(schema.shape, **chain_options(self, schema, (self.hidden,)), **options)
 

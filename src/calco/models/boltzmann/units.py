@@ -10,9 +10,11 @@ from calco.contract import Batch, Model
 from calco.data import Schema
 from calco.errors import RequestError
 from calco.estimator import at_least
-from calco.nets.annealing import LogZ, exact_or_estimated
+from calco.nets.annealing import LogZ, exact_or_estimated, start
 from calco.nets.boltzmann import Machine, Pair, Scale, bernoulli, flips
 
+REPLICAS = 20
+"""Temperatures of tempered sampling."""
 HELD = 0.2
 """Share of the training in which Gaussian units keep their scale."""
 
@@ -96,9 +98,45 @@ class UnitsModel(Model):
         """The undirected part of the model, whose log Z is asked for, and the units of its layers."""
         raise NotImplementedError
 
-    def _continued(self, n: int, sweeps: int) -> list[Tensor]:
-        """`n` states of the undirected part: chains that set out from those of the training, after some sweeps."""
+    def _fantasies(self) -> list[Tensor]:
+        """States of the undirected part that training left, as many of each of its even layers."""
         raise NotImplementedError
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The chains of the training continued, or new ones by parallel tempering, which do not depend on those."""
+        return ("gibbs", "tempering")
+
+    def _continued(self, n: int, sweeps: int, clamp: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
+        """`n` chains that set out from those of the training, after some sweeps; with `clamp` units keep known values."""
+        states, machine = self._fantasies(), self._highest()[0]
+        rows = dealt(n, len(states[0]))
+        states = [state[rows] for state in states]
+        for _ in range(sweeps):
+            if clamp is not None:
+                states[0] = torch.where(*clamp, states[0])
+            states = machine.gibbs(states)
+        return states
+
+    def _of_chains(self, n: int, way: str) -> list[Tensor]:
+        """`n` states of the undirected part after `burn_in` sweeps, several of one chain `thin` sweeps apart."""
+        machine, sizes = self._highest()
+        if way == "tempering":
+            count = min(n, max(1, 500 // REPLICAS))
+            ladder = torch.linspace(0, 1, REPLICAS, device=machine.base.device)
+            states = start(machine, sizes, REPLICAS * count)
+            move = lambda states: machine.tempered(states, ladder)  # noqa: E731
+        else:
+            count = min(n, len(self._fantasies()[0]))
+            states, move = self._continued(count, 0), machine.gibbs
+        for _ in range(self.burn_in):
+            states = move(states)
+        taken = [[state[-count:] for state in states]]
+        while len(taken) * count < n:
+            for _ in range(self.thin):
+                states = move(states)
+            taken.append([state[-count:] for state in states])
+        return [torch.cat(layer)[:n] for layer in zip(*taken, strict=True)]
 
     def _log_z(self) -> LogZ:
         """log Z of the undirected part; estimated once for all examples."""
@@ -146,6 +184,11 @@ def contrast(machine: Machine, data: Sequence[Tensor], states: Sequence[Tensor])
     return energy[:n].mean() - energy[n:].mean(), [field[n:].detach() for field in inputs]
 
 
+def dealt(n: int, count: int) -> Tensor:
+    """`n` of the indices below `count` at random, none again before all were taken: (n,)."""
+    return torch.cat([torch.randperm(count) for _ in range(-(-n // count))])[:n]
+
+
 def chain_options(estimator: Any, schema: Schema, hidden: tuple[int, ...]) -> dict[str, Any]:
     """The arguments of a model that an estimator's hyper-parameters on units, chains and estimates stand for.
 
@@ -154,6 +197,8 @@ def chain_options(estimator: Any, schema: Schema, hidden: tuple[int, ...]) -> di
     """
     at_least(estimator, 1, "sweeps", "chains", "samples", "betas", "thin")
     at_least(estimator, 0, "recentre", "burn_in")
+    if estimator.recentre > 1:
+        raise RequestError(f"recentre is {estimator.recentre}: it is a share of the way, from 0 to 1.")
     if min(hidden, default=1) < 1:
         raise RequestError(f"hidden is {estimator.hidden}: a layer has at least 1 unit.")
     units = units_for(schema, estimator.visible, estimator.binarise)
