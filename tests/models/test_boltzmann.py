@@ -183,7 +183,10 @@ def test_a_bracket_says_when_not_to_trust_it(rbm):
         rbm.adjust(magic=3)
 
 
-GREY, REAL = np.random.default_rng(0).integers(0, 256, (30, 4, 4)).astype(np.uint8), np.random.default_rng(0).normal(size=(30, 3))
+GREY, REAL = (
+    np.random.default_rng(0).integers(0, 256, (30, 4, 4)).astype(np.uint8),
+    np.random.default_rng(0).normal(size=(30, 3)),
+)
 
 
 @pytest.mark.parametrize(

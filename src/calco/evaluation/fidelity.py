@@ -14,7 +14,7 @@ from calco.data import Source
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model
-from calco.evaluation.figures import Figure, role
+from calco.evaluation.figures import Figure, as_tensor, role, some_of
 from calco.maths.fidelity import Neighbours, frechet_distance, kernel_distance, need, neighbours
 
 MOST = 10_000
@@ -57,8 +57,9 @@ def measure_fidelity(
     if n <= K:
         raise RequestError(f"Fidelity needs at least {K + 1} examples of each set; {n} were asked for.")
     features = extractor or extractor_for(estimator, train)
-    real, floor = (features(spread(estimator, part, n)) for part in (source, train))
-    fake = features(estimator.sample_tensor(n, seed=seed))
+    real, floor = (features(as_tensor(estimator, part, n)) for part in (source, train))
+    samples = estimator.sample_tensor(n, seed=seed)
+    fake = features(samples)
     need("Fidelity", K + 1, real, floor, fake)
     protocol = (
         f"{len(fake):,} samples against {len(real):,} {role(source, estimator, train=train)} examples; features,"
@@ -75,30 +76,26 @@ def measure_fidelity(
         figure("kernel distance", kernel[0], kernel_distance(real, floor)[0], "lower", "squared distance", _known(kernel[1])),
     ]
     figures += [figure(name, one, two, "higher", f"share, k = {K}") for name, one, two in zip(Neighbours._fields, *near)]
-    return figures + label_figures(estimator, source, train, n, seed)
+    return figures + label_figures(estimator, source, train, samples)
 
 
 def _known(error: float) -> float | None:
     return None if np.isnan(error) else error
 
 
-def spread(estimator: Estimator, source: Source, n: int) -> Tensor:
-    """`n` examples, or all where there are fewer, spread evenly over a source, as the model sees them."""
-    rows = np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(int)
-    parts = np.array_split(rows, -(-len(rows) // 500))
-    return torch.cat([estimator.schema_.encode(source.take(part).x) for part in parts])
+def label_figures(estimator: Estimator, source: Source, train: Source, samples: Tensor) -> list[Figure]:
+    """For a model that samples given a label: the share of samples that a classifier reads as the label asked for.
 
-
-def label_figures(estimator: Estimator, source: Source, train: Source, n: int, seed: int) -> list[Figure]:
-    """For a model that samples given a label: the share of samples that a classifier reads as the label asked for."""
+    The labels of `samples` are those of `Verbs.sample`, evenly dealt.
+    """
     model: Model = estimator.model_
     if not getattr(model, "classes", 0) or len(estimator.schema_.shape) != 3 or source.classes != train.classes:
         return []
     classifier = label_model(estimator.schema_, train)
-    asked = torch.arange(n) % len(train.classes)
-    right = float((read(classifier, estimator.sample_tensor(n, seed=seed)) == asked).double().mean())
-    rows = np.linspace(0, len(source) - 1, min(n, len(source))).round().astype(int)
-    held = read(classifier, spread(estimator, source, n)) == torch.from_numpy(np.asarray(source.take(rows).y))
+    n = len(samples)
+    right = float((read(classifier, samples) == torch.arange(n) % len(train.classes)).double().mean())
+    part = some_of(source, n)
+    held = read(classifier, as_tensor(estimator, part)) == torch.from_numpy(np.asarray(part.take(np.arange(len(part))).y))
     accuracy = float(held.double().mean())
     protocol = f"{n:,} samples, the labels evenly asked for, read by a net trained on the labels of the training data"
     error = (right * (1 - right) / n) ** 0.5

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from calco.data import Source, open_data
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.data import Source, Subset, open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
 
@@ -58,6 +62,20 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]
         if verb in estimator.capabilities_
         for figure in metric(estimator, source, fitted_on)
     ]
+
+
+def some_of(source: Source, most: int | None) -> Source:
+    """A source itself, or evenly spaced examples of it where there are more than `most`."""
+    if most is None or len(source) <= most:
+        return source
+    return Subset(source, np.linspace(0, len(source) - 1, most).round().astype(int))
+
+
+def as_tensor(estimator: Estimator, source: Source, most: int | None = None) -> Tensor:
+    """Examples as the model sees them, evenly spaced ones where there are more than `most`: (n, ...)."""
+    part = some_of(source, most)
+    rows = np.array_split(np.arange(len(part)), -(-len(part) // 500))
+    return torch.cat([estimator.schema_.encode(part.take(some).x) for some in rows])
 
 
 def role(source: Source, *estimators: Estimator, train: Source | None = None) -> str:

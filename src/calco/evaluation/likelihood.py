@@ -7,8 +7,7 @@ import torch
 
 from calco.data import Source
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, role
-from calco.evaluation.reconstruction import as_matrix
+from calco.evaluation.figures import Figure, as_tensor, role
 
 FITTED_ON = 20_000
 """Training examples that the constant model is fitted on at most."""
@@ -51,7 +50,8 @@ def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> fl
     Discrete values have their frequencies with one count added to each level; continuous ones are Gaussian. Where a model's
     density is of values that it makes binary, at random or not, so is this one.
     """
-    fitted, tested = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source)
+    fitted = as_tensor(estimator, train, FITTED_ON).flatten(1).numpy()
+    tested = as_tensor(estimator, source).flatten(1).numpy()
     levels = None if estimator.model_.continuous else estimator.schema_.levels
     ones = [binary_chances(estimator, part) for part in (fitted, tested)]
     if ones[0] is not None and ones[1] is not None:

@@ -15,8 +15,7 @@ from torch import Tensor
 from calco.data import Source, Subset
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.evaluation.fidelity import spread
-from calco.evaluation.figures import Figure, role
+from calco.evaluation.figures import Figure, as_tensor, role
 from calco.maths.fidelity import need
 
 WIDTHS = np.logspace(-1, 0, 10)
@@ -47,10 +46,10 @@ def parzen(estimator: Estimator, source: Source, train: Source, *, samples: int 
         raise RequestError(f"A Parzen-window estimate takes 2 samples at least, not {samples}.")
     first = len(train) * 5 // 6
     kept, validation = Subset(train, np.arange(first)), Subset(train, np.arange(first, min(first + VALIDATION, len(train))))
-    chosen, test = (spread(estimator, part, len(part)).flatten(1) for part in (validation, source))
-    real = spread(estimator, kept, samples).flatten(1)
+    chosen, test = (as_tensor(estimator, part).flatten(1) for part in (validation, source))
+    real = as_tensor(estimator, kept, samples).flatten(1)
     need("A Parzen-window estimate", 2, real, chosen)
-    centroids = k_means(spread(estimator, kept, len(kept)).flatten(1), min(samples, len(kept) // 5))
+    centroids = k_means(as_tensor(estimator, kept).flatten(1), min(samples, len(kept) // 5))
     sets = {
         "samples": estimator.sample_tensor(samples, seed=seed).flatten(1),
         "real training examples": real,

@@ -5,19 +5,10 @@ from sklearn.decomposition import PCA
 
 from calco.data import Source, Subset
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, role
+from calco.evaluation.figures import Figure, as_tensor, role
 
 FITTED_ON = 20_000
 """Training examples that PCA is fitted on at most."""
-
-
-def as_matrix(estimator: Estimator, source: Source, limit: int | None = None) -> np.ndarray:
-    """Examples as the model sees them, flattened: (n, values), float32; with `limit` evenly spaced ones."""
-    rows = np.arange(len(source))
-    if limit is not None and len(rows) > limit:
-        rows = np.linspace(0, len(rows) - 1, limit).round().astype(int)
-    parts = [estimator.schema_.encode(source.take(part).x).flatten(1) for part in np.array_split(rows, -(-len(rows) // 500))]
-    return np.concatenate([p.numpy() for p in parts])
 
 
 def reconstruction_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
@@ -46,7 +37,8 @@ def reconstruction_figures(estimator: Estimator, source: Source, train: Source) 
 
 def pca_error(estimator: Estimator, source: Source, train: Source, width: int) -> tuple[float, str]:
     """Mean squared error of PCA with `width` components, and what to call it."""
-    fitted, tested = as_matrix(estimator, train, FITTED_ON), as_matrix(estimator, source)
+    fitted = as_tensor(estimator, train, FITTED_ON).flatten(1).numpy()
+    tested = as_tensor(estimator, source).flatten(1).numpy()
     width = min(width, *fitted.shape)
     pca = PCA(width, svd_solver="auto", random_state=0).fit(fitted)
     again = pca.inverse_transform(pca.transform(tested))
