@@ -37,7 +37,7 @@ class Training:
     beta2: float = 0.999
     """Of Adam, the decay of the mean squared gradient."""
     weight_decay: float = 0.0
-    """Pull of the weights towards 0."""
+    """Pull of weights towards 0; biases and scales are free."""
     clip: float = 0.0
     """Largest norm of a player's gradient; 0 does not clip."""
     accumulate: int = 1
