@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
-from torch import Tensor
+from torch import Tensor, nn
 
 from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, open_data, with_classes
@@ -283,6 +283,6 @@ class Verbs(BaseEstimator):
         return self
 
 
-def device_of(model: Model) -> torch.device:
-    """Where a model is."""
-    return next(itertools.chain(model.parameters(), model.buffers())).device
+def device_of(net: nn.Module) -> torch.device:
+    """Where a net is; the CPU for one that has nothing to be anywhere."""
+    return next(itertools.chain(net.parameters(), net.buffers()), torch.zeros(())).device

@@ -17,6 +17,7 @@ from calco.nets.conv import ConvEncoder
 from calco.nets.features import RandomFeatures
 from calco.runs import read_tensors, write_tensors
 from calco.training import Training, train
+from calco.verbs import device_of
 
 RECIPE = Training(steps=1000, lr=2e-3, weight_decay=1e-3)
 """How the net is trained whose features compare images with labels."""
@@ -45,8 +46,8 @@ class Extractor:
         Raises:
             RequestError: the net does not give one row an example.
         """
-        self.net.eval().cpu()
-        found = torch.cat([self.net(part).cpu().float().flatten(1) for part in x.split(CHUNK)])
+        self.net.eval()
+        found = torch.cat([self.net(part.to(device_of(self.net))).cpu().float().flatten(1) for part in x.split(CHUNK)])
         if not torch.isfinite(found).all():
             raise RequestError(f"The features of {self.name} are not finite on these examples.")
         return found

@@ -28,13 +28,13 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
     )
     if found.bracket():
         protocol += f"; {found.bracket()}"
-    discrete = bool(estimator.schema_.levels) and not estimator.model_.continuous
-    if estimator.schema_.levels and not discrete:
+    levels, continuous = estimator.schema_.levels, estimator.model_.continuous
+    if levels and continuous:
         protocol += "; a density of the grey levels as real numbers, not their probability"
-    how = "with its frequencies" if discrete else "Gaussian with its mean and deviation"
+    how = "Gaussian with its mean and deviation" if continuous else "with its frequencies"
     name = f"constant model: values independent, each {how} in the training data"
     figures = [Figure("log likelihood", float(values.mean()), "nats per example", protocol, "higher", spread, constant, name)]
-    if discrete:
+    if levels and not continuous:
         bits = -1 / (size * math.log(2))
         figures.append(
             Figure(

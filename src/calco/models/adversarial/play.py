@@ -168,13 +168,15 @@ class Spread:
     """The variance of examples that come in batches, the mean over their values."""
 
     def __init__(self) -> None:
-        self.count, self.total, self.square = 0, torch.zeros(()), torch.zeros(())
+        self.count: int = 0
+        self.total: Any = 0.0
+        self.square: Any = 0.0
 
     def add(self, x: Tensor) -> None:
         """Count more examples in."""
         x = x.double().flatten(1)
         self.count += len(x)
-        self.total, self.square = self.total.to(x.device) + x.sum(0), self.square.to(x.device) + x.square().sum(0)
+        self.total, self.square = self.total + x.sum(0), self.square + x.square().sum(0)
 
     def variance(self) -> float:
         """That of all that were counted."""

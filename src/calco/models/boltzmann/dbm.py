@@ -24,8 +24,8 @@ class DBM(Estimator):
         sweeps: Gibbs sweeps of the persistent chains in a step.
         last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.
         chains: how many there are.
-        recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of the
-            training; 0 fixes them at 1/2.
+        recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the greedy start and
+            of the first fifth after it; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
         samples: annealed walks of the estimate of log Z.
         betas: temperatures of that estimate.

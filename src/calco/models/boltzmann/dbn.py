@@ -204,8 +204,8 @@ class DBN(Estimator):
             the value gives; auto takes stochastic for images, unless bernoulli units were asked for.
         sweeps: Gibbs sweeps of the persistent chains in a step.
         chains: how many there are.
-        recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of the
-            training; 0 fixes them at 1/2.
+        recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of
+            each pair's training; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
         particles: importance samples of log_prob.
         samples: annealed walks of the estimate of log Z.

@@ -1,6 +1,7 @@
 """Examples as the visible units of a Boltzmann machine: binary, made binary, or real with Gaussian noise."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -125,7 +126,7 @@ class UnitsModel(Model):
             count = min(n, max(1, 500 // REPLICAS))
             ladder = torch.linspace(0, 1, REPLICAS, device=machine.base.device)
             states = start(machine, sizes, REPLICAS * count)
-            move = lambda states: machine.tempered(states, ladder)  # noqa: E731
+            move = partial(machine.tempered, betas=ladder)
         else:
             count = min(n, len(self._fantasies()[0]))
             states, move = self._continued(count, 0), machine.gibbs
