@@ -1,5 +1,7 @@
 """Boltzmann machines: gradients and densities by enumeration, data of every kind, completion."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -127,7 +129,18 @@ def test_a_deep_machine_learns_layer_by_layer_and_then_together():
         (turn,) = model.turns(Batch(torch.from_numpy(x[::10].astype(np.float32))))
         turn.loss.backward()
         moving.append({name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None})
-    assert moving == [{"pair0"}, {"pair1"}, {"pair0", "pair1"}, {"pair0", "pair1"}]
+    assert moving == [{"pair0"}, {"pair0"}, {"pair0", "pair1"}, {"pair0", "pair1"}]
+
+
+def test_nothing_jumps_where_a_layer_joins():
+    """Pairs that learned apart would both explain the layer they share, and lock it to one state."""
+    x = np.random.default_rng(0).random((500, 40)) < np.linspace(0.1, 0.9, 40)
+    x = (x ^ np.repeat(np.random.default_rng(1).random((500, 4)) < 0.5, 10, 1)).astype(np.float32)
+    dbm = calco.DBM((30, 60, 30), greedy=0.6, training={"steps": 600, "lr": 0.1, "evaluations": 12, "ema": 0.0})
+    dbm.fit(x[:400], validation=x[400:])
+    bounds = [line["held_out"] for line in dbm.history_ if "held_out" in line]
+    assert max(b - a for a, b in itertools.pairwise(bounds)) < 1.0
+    assert bounds[-1] < bounds[0] - 1.0
 
 
 def test_completion_has_the_exact_conditional_distribution(float64):

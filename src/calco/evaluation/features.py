@@ -19,7 +19,7 @@ from calco.runs import read_tensors, write_tensors
 from calco.training import Training, train
 from calco.verbs import device_of
 
-RECIPE = Training(steps=1000, lr=2e-3, weight_decay=1e-3)
+RECIPE = Training(steps=2000, lr=2e-3, weight_decay=1e-3)
 """How the net is trained whose features compare images with labels."""
 CHUNK = 500
 

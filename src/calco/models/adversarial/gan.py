@@ -95,7 +95,7 @@ class GAN(Estimator):
     recipe = Training(
         steps=3000,
         optimizer="adam",
-        lr=2e-3,
+        lr=1e-3,
         momentum=0.0,
         beta2=0.99,
         ema=0.998,

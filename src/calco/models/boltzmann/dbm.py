@@ -19,7 +19,7 @@ class DBM(Estimator):
         visible: bernoulli or gaussian units; auto takes gaussian for vectors of real numbers.
         binarise: how grey values become binary: at the threshold 1/2, or stochastic, each time anew with the probability that
             the value gives; auto takes stochastic for images, unless bernoulli units were asked for.
-        greedy: share of the training in which the pairs of layers learn one after the other before all learn together.
+        greedy: share of the training in which layers join one after the other before all learn together.
         inference: sweeps of the mean field in a step.
         sweeps: Gibbs sweeps of the persistent chains in a step.
         last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.

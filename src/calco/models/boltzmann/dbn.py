@@ -108,7 +108,8 @@ class DBNModel(UnitsModel):
         if self._held or self._layer:
             units, log_det = units.detach(), log_det.detach()
         with torch.no_grad():
-            units = self.drawn_up(units, self._layer)
+            for i in range(self._layer):
+                units = bernoulli(self.pair(i)(units, True)[1])
         states = self.chains[:, : self.sizes[self._layer]]
         yield Turn("model", self._pace * (contrast(self._machine(self._layer), [units], [states])[0] - log_det), {})
 

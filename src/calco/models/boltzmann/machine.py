@@ -7,7 +7,7 @@ divergence).
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ CENTRED = 0.2
 """Share of the training of all layers in which offsets follow, every tenth step; then they stay, so that averages of weights
 over steps are averages of machines."""
 SETTLE = 100
-"""Sweeps of the chains before the first step of all layers."""
+"""Sweeps of the chains before the first step of a machine that has just grown."""
 
 
 class BoltzmannModel(UnitsModel):
@@ -44,7 +44,8 @@ class BoltzmannModel(UnitsModel):
         recentre: share of the way that the hidden layers' offsets follow persistent chains in a step of the first fifth of the
             training; with 0, or without such chains, they stay at 1/2.
         inference: sweeps of the mean field in training, where there is more than one hidden layer.
-        greedy: share of the training in which the pairs of layers learn one after the other before all learn together.
+        greedy: share of the training before all layers learn together: it begins with two of them, and others join one after
+            the other on weights near zero, so that nothing jumps.
         samples: annealed walks of the estimate of log Z, in either direction.
         betas: temperatures of those walks.
         burn_in: sweeps before states are taken from chains.
@@ -55,7 +56,6 @@ class BoltzmannModel(UnitsModel):
     ladder: Tensor
     chains: Tensor
     fields: Tensor
-    below: Tensor
 
     def __init__(
         self,
@@ -84,55 +84,50 @@ class BoltzmannModel(UnitsModel):
         self.register_buffer("ladder", torch.linspace(0, 1, temperatures + 1)[1:])
         self.register_buffer("chains", torch.zeros(temperatures * chains, sum(self.sizes[::2])))
         self.register_buffer("fields", torch.zeros(chains, sum(self.sizes[1::2])))
-        if self.greedy:
-            self.register_buffer("below", torch.zeros(chains, max(self.sizes[:-1])))
-        self._layer: int | None = None
+        self._pairs = len(hidden)
         self._sweeps = sweeps
         self._held = False
 
-    def _machine(self) -> Machine:
-        """All pairs as one machine."""
-        return Machine([self.pair(i) for i in range(len(self.sizes) - 1)], self.gaussian, self.base())
+    def _machine(self, pairs: int | None = None) -> Machine:
+        """The lowest pairs, by default all, as one machine."""
+        return Machine([self.pair(i) for i in range(pairs or len(self.sizes) - 1)], self.gaussian, self.base())
 
     # -- training ---------------------------------------------------------------------------------------------------
 
     def begin(self, batches: Iterable[Batch]) -> None:
         """Set what the data give, and start the chains."""
         super().begin(batches)
-        self._keep(start(self._machine(), self.sizes, len(self.chains)))
-        if self.greedy:
-            below = start(self._alone(0), self.sizes[:2], len(self.below))[0]
-            self.below[:, : below.shape[1]] = below
+        keep(start(self._machine(), self.sizes, len(self.chains)), self.chains)
 
     @torch.no_grad()
     def at_step(self, step: int, steps: int) -> None:
-        """Move the chains on, with the weights as they are; say which pair of layers learns, None for all."""
+        """Move the chains on, with the weights as they are; say how many pairs of layers learn."""
         self._known.clear()
         # Weights that are still small explain nothing: the scale would grow to the data's deviation and leave nothing to them.
         self._held = self.gaussian and step < HELD * steps
-        first, pairs = math.ceil(self.greedy * steps), len(self.sizes) - 1  # the first step of all layers together
-        self._layer = step * pairs // first if step < first else None
-        if self._layer is not None:
-            self._move_below(self._layer)
+        self._pairs = self._grown(step, steps)
         self._sweeps = self.sweeps + round(self.more * max(0.0, 2 * step / steps - 1))
-        if self._layer is None and self.persistent:
-            moving = step % 10 == 0 and step - first < CENTRED * (steps - first)
-            known = step > first and not moving and len(self.ladder) == 1
-            self._move(self._sweeps + SETTLE * (step == first), min(1.0, 10 * self.recentre) if moving else 0.0, known)
+        if self.persistent:
+            new = step == 0 or self._pairs != self._grown(step - 1, steps)
+            moving = step % 10 == 0 and step < (self.greedy + CENTRED * (1 - self.greedy)) * steps
+            known = not new and not moving and len(self.ladder) == 1
+            self._move(self._sweeps + SETTLE * new, min(1.0, 10 * self.recentre) if moving else 0.0, known)
+
+    def _grown(self, step: int, steps: int) -> int:
+        """How many pairs of layers learn at a step."""
+        all_pairs, alone = len(self.sizes) - 1, math.ceil(self.greedy * steps)
+        return all_pairs if step >= alone else 1 + step * (all_pairs - 1) // alone
 
     def _move(self, sweeps: int, recentre: float, known: bool) -> None:
-        """Move the chains of the whole machine on, from what they are to the odd layers where that is known."""
-        machine, evens = self._machine(), self._states()
-        inputs = self.fields.split(self.sizes[1::2], 1) if known else None
+        """Move the chains of what has grown on, from what they are to the odd layers where that is known."""
+        machine, evens = self._machine(self._pairs), self._states()[: 1 + self._pairs // 2]
+        inputs = self.fields.split(self.sizes[1::2], 1)[: (self._pairs + 1) // 2] if known else None
         for _ in range(sweeps):
             if len(self.ladder) > 1:
                 evens = machine.tempered(evens, self.ladder, recentre)
             else:
                 evens, inputs = machine.gibbs(evens, recentre=recentre, inputs=inputs), None
-        self._keep(evens)
-
-    def _keep(self, evens: list[Tensor]) -> None:
-        self.chains.copy_(evens[0] if len(evens) == 1 else torch.cat(evens, 1))
+        keep(evens, self.chains)
 
     def _states(self) -> list[Tensor]:
         return list(self.chains.split(self.sizes[::2], 1))
@@ -141,41 +136,18 @@ class BoltzmannModel(UnitsModel):
         """The chains' states at beta 1."""
         return [state[-(len(self.chains) // len(self.ladder)) :] for state in self._states()]
 
-    def _alone(self, layer: int) -> Machine:
-        """The pair above `layer` as a machine of its own."""
-        return Machine([self.pair(layer)], self.gaussian and layer == 0, self.base(), layer)
-
-    def _move_below(self, layer: int) -> None:
-        """Move the chains of the pair above `layer`, whose units keep the bias that the layers below them give."""
-        alone, below, bias = self._alone(layer), self.below[:, : self.sizes[layer]], torch.zeros(())
-        mean = alone.base if self.gaussian else self.mean
-        for i in range(layer):
-            bias = self.pair(i)(mean[None], True)[1][0]
-            mean = torch.sigmoid(bias)
-        for _ in range(self.sweeps):
-            above = alone.draw_odd(alone.seen([below], recentre=self.recentre)[1])
-            (below,) = alone.draw_even([alone.even_inputs(above, recentre=self.recentre)[0] + bias])
-        self.below[:, : self.sizes[layer]] = below
-
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: mean energy of the data minus that of the chains. Its value says nothing, its gradient all."""
         units, log_det = self._drawn(batch.x)
         if self._held:
             units, log_det = units.detach(), log_det.detach()
-        if self._layer is None:
-            machine = self._machine()
-            with torch.no_grad():
-                means = machine.mean_field(units, self.sizes, self.inference)[1:]
-                states = self._fantasies() if self.persistent else self._from_data(machine, [units, *means])
-            data = [units, *means]
-        else:
-            machine = self._alone(self._layer)
-            with torch.no_grad():
-                units = self.drawn_up(units, self._layer)
-            data, states = [units], [self.below[:, : self.sizes[self._layer]]]
+        machine = self._machine(self._pairs)
+        with torch.no_grad():
+            data = machine.mean_field(units, self.sizes[: self._pairs + 1], self.inference)
+            states = self._fantasies()[: len(data)] if self.persistent else self._from_data(machine, data)
         energy, fields = contrast(machine, data, states)
-        if self._layer is None and self.persistent:
-            self.fields.copy_(torch.cat(fields, 1))  # the next sweep of the chains begins with them
+        if self.persistent:
+            keep(fields, self.fields)  # the next sweep of the chains begins with them
         yield Turn("model", energy - log_det, {})
 
     def _from_data(self, machine: Machine, means: list[Tensor]) -> list[Tensor]:
@@ -239,7 +211,7 @@ class BoltzmannModel(UnitsModel):
         if not self.persistent:
             machine = self._machine()
             states = annealed(machine, start(machine, self.sizes, len(self.chains)), temperatures(max(self.burn_in, 30)))[1]
-            self.chains.copy_(torch.cat(states, 1))
+            keep(states, self.chains)
 
     def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
         """States of chains after `burn_in` sweeps, several of one chain `thin` sweeps apart: (n, ...)."""
@@ -257,3 +229,8 @@ class BoltzmannModel(UnitsModel):
         states, machine = self._continued(len(x), self.burn_in, clamp), self._machine()
         states[0] = torch.where(*clamp, states[0])
         return torch.where(known, x, self._taken(machine, states))
+
+
+def keep(layers: Sequence[Tensor], place: Tensor) -> None:
+    """Write layers, (n, units) each, side by side into the first columns of a buffer."""
+    place[:, : sum(layer.shape[1] for layer in layers)] = layers[0] if len(layers) == 1 else torch.cat(tuple(layers), 1)

@@ -12,7 +12,7 @@ from calco.data import Schema
 from calco.errors import RequestError
 from calco.estimator import at_least
 from calco.nets.annealing import LogZ, exact_or_estimated, start
-from calco.nets.boltzmann import Machine, Pair, Scale, bernoulli, flips
+from calco.nets.boltzmann import Machine, Pair, Scale, flips
 
 REPLICAS = 20
 """Temperatures of tempered sampling."""
@@ -88,12 +88,6 @@ class UnitsModel(Model):
     def chances(self, x: Tensor) -> Tensor | None:
         """Probabilities of ones, (n, values), where the density is of values that are made binary; None where they are not."""
         return self._expected(x)[0] if self.units in ("threshold", "stochastic") else None
-
-    def drawn_up(self, units: Tensor, layer: int) -> Tensor:
-        """States of a layer drawn upwards from those of the visible one: (n, units) to (n, units of that layer)."""
-        for i in range(layer):
-            units = bernoulli(self.pair(i)(units, True)[1])
-        return units
 
     def _highest(self) -> tuple[Machine, tuple[int, ...]]:
         """The undirected part of the model, whose log Z is asked for, and the units of its layers."""
