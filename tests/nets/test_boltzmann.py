@@ -20,7 +20,7 @@ def machine_of(sizes, gaussian=False, strength=1.0) -> Any:
     for pair in pairs:
         for tensor in (*pair.parameters(), *pair.buffers()):
             tensor.data = strength * torch.randn_like(tensor)
-    return Machine(pairs, gaussian, torch.randn(sizes[0]))
+    return Machine(pairs, gaussian, torch.rand(sizes[0]))
 
 
 def energy(machine, layers):
@@ -156,7 +156,7 @@ def test_tempering_reaches_what_gibbs_does_not():
     """Two deep modes, all ones and all zeros: chains that start in one of them."""
     pair = Pair(6, 6).double()
     pair.weight.data.fill_(4.0)
-    machine = Machine([pair], False, torch.zeros(6))
+    machine = Machine([pair], False, torch.full((6,), 0.5))
     n, betas = 200, torch.linspace(0, 1, 12)
     ones = [torch.ones(n * 12, 6)]
     tempered, plain = ones, [torch.ones(n, 6)]

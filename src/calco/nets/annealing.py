@@ -67,7 +67,7 @@ def annealed(machine: Machine, evens: list[Tensor], betas: Sequence[float]) -> t
 def returned(machine: Machine, evens: list[Tensor], betas: Sequence[float]) -> Tensor:
     """Log weights (n,), float64, of the walk back from states at the last of `betas` to the first."""
     weights = evens[0].new_zeros(len(evens[0]), dtype=torch.float64)
-    _, inputs = machine.seen(evens)
+    inputs = machine.inputs(evens)
     for before, after in itertools.pairwise(reversed(betas)):
         evens = machine.gibbs(evens, before, inputs=inputs)
         own, inputs = machine.seen(evens)

@@ -15,6 +15,7 @@ the other way round, so that whatever its depth it is a machine of two sides.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +38,14 @@ class Pair(nn.Module):
         self.register_buffer("mu", torch.full((lower,), 0.0 if gaussian else 0.5))
         self.register_buffer("lam", torch.full((upper,), 0.5))
 
-    def forward(self, states: Tensor, up: bool, recentre: float = 0.0) -> tuple[Tensor, Tensor]:
+    def forward(self, states: Tensor, up: bool, recentre: float = 0.0, energy: bool = True) -> tuple[Tensor, Tensor]:
         """What one layer's states, (n, units), are to the other layer.
 
         Args:
             states: of the lower layer if `up`, else of the upper one.
             up: which.
             recentre: how far the layer's offsets move towards the mean of these states. The distribution stays as it is.
+            energy: whether `own` is wanted; else it is 0, which saves time.
 
         Returns:
             `own`, (n,), and the other layer's `inputs`, (n, units). Given the states the other layer's units are
@@ -56,11 +58,15 @@ class Pair(nn.Module):
         if up:
             centred = states - self.mu
             inputs = (centred @ self.weight).to(centred.dtype) + self.upper_bias
+            if not energy:
+                return torch.zeros(()), inputs
             mine = 0.5 * (states - self.lower_bias).square() if self.gaussian else -centred * self.lower_bias
             return mine.sum(1) + (inputs * self.lam).sum(1), inputs
         centred = states - self.lam
         field = (centred @ self.weight.T).to(centred.dtype)
         inputs = field + self.lower_bias
+        if not energy:
+            return torch.zeros(()), inputs
         own = ((field if self.gaussian else inputs) * self.mu).sum(1) - (centred * self.upper_bias).sum(1)
         return (own + 0.5 * self.lower_bias.square().sum() if self.gaussian else own), inputs
 
@@ -108,16 +114,23 @@ class Machine:
     """Pairs joined into one machine, annealed between independent units (beta 0) and the machine itself (beta 1).
 
     Its states are lists of tensors (n, units): the even layers, beginning with the visible one, or the odd ones. With A the
-    energy of independent visible units with biases, or Gaussian means, `base`, the annealed energy is (1 - beta) A + beta E;
-    beta is a number or a tensor (n, 1). `bottom` is the place of its lowest layer, where it is a part of a deeper machine.
+    energy of independent visible units with the means `mean`, (units,), the annealed energy is (1 - beta) A + beta E; beta is a
+    number or a tensor (n, 1). `bottom` is the place of its lowest layer, where it is a part of a deeper machine.
     """
 
     pairs: Sequence[Joined]
     gaussian: bool
-    base: Tensor
+    mean: Tensor
     bottom: int = 0
 
-    def seen(self, states: Sequence[Tensor], odd: bool = False, recentre: float = 0.0) -> tuple[Tensor, list[Tensor]]:
+    @cached_property
+    def base(self) -> Tensor:
+        """Biases, or Gaussian means, of the independent visible units: (units,)."""
+        return self.mean if self.gaussian else torch.logit(self.mean)
+
+    def seen(
+        self, states: Sequence[Tensor], odd: bool = False, recentre: float = 0.0, energy: bool = True
+    ) -> tuple[Tensor, list[Tensor]]:
         """What the states of one side are to the other: the sums over the pairs of what `Pair.forward` gives.
 
         `recentre` moves the offsets of hidden layers: the visible one keeps its own.
@@ -126,10 +139,14 @@ class Machine:
         for i, pair in enumerate(self.pairs):
             up = (i % 2 == 1) == odd
             layer, other = (i, i + 1) if up else (i + 1, i)
-            mine, field = pair(states[layer // 2], up, recentre if layer + self.bottom else 0.0)
+            mine, field = pair(states[layer // 2], up, recentre if layer + self.bottom else 0.0, energy)
             own = own + mine
             inputs[other] = inputs[other] + field if other in inputs else field
         return own, [inputs[layer] for layer in sorted(inputs)]
+
+    def inputs(self, states: Sequence[Tensor], odd: bool = False, recentre: float = 0.0) -> list[Tensor]:
+        """The inputs alone of what `seen` gives."""
+        return self.seen(states, odd, recentre, energy=False)[1]
 
     def log_weight(self, evens: Sequence[Tensor], own: Tensor, inputs: Sequence[Tensor], beta: Tensor | float = 1.0) -> Tensor:
         """log of the unnormalised probability of the even layers' states, the odd ones summed out: (n,).
@@ -157,7 +174,7 @@ class Machine:
 
     def even_inputs(self, odds: Sequence[Tensor], beta: Tensor | float = 1.0, recentre: float = 0.0) -> list[Tensor]:
         """Logits of the even layers given the odd ones, means where they are Gaussian."""
-        _, inputs = self.seen(odds, odd=True, recentre=recentre)
+        inputs = self.inputs(odds, odd=True, recentre=recentre)
         if isinstance(beta, float) and beta == 1:
             return inputs
         return [(1 - beta) * self.base + beta * inputs[0], *(beta * field for field in inputs[1:])]
@@ -176,7 +193,7 @@ class Machine:
     ) -> list[Tensor]:
         """One sweep: the odd layers given the even ones, with `inputs` if known, then the even ones given those."""
         if inputs is None:
-            _, inputs = self.seen(evens, recentre=recentre)
+            inputs = self.inputs(evens, recentre=recentre)
         return self.draw_even(self.even_inputs(self.draw_odd(inputs, beta), beta, recentre))
 
     def tempered(self, evens: Sequence[Tensor], betas: Tensor, recentre: float = 0.0) -> list[Tensor]:
@@ -219,13 +236,13 @@ class Machine:
         Returns:
             The visible states and the means of the even hidden layers.
         """
-        hidden = Machine(self.pairs[1:], False, self.base)  # its even layers are the odd ones of this machine
+        hidden = Machine(self.pairs[1:], False, self.mean)  # its even layers are the odd ones of this machine
         means = [torch.full((len(visible), size), 0.5, dtype=visible.dtype, device=visible.device) for size in sizes[2::2]]
-        below = self.pairs[0](visible, True)[1] if means else visible
+        below = self.pairs[0](visible, True, energy=False)[1] if means else visible
         for _ in range(sweeps if means else 0):
-            inputs = hidden.seen(means, odd=True)[1]
+            inputs = hidden.inputs(means, odd=True)
             odds = [torch.sigmoid(field) for field in (inputs[0] + below, *inputs[1:])]
-            means = [torch.sigmoid(field) for field in hidden.seen(odds)[1]]
+            means = [torch.sigmoid(field) for field in hidden.inputs(odds)]
         return [visible, *means]
 
 

@@ -78,8 +78,8 @@ class DBNModel(UnitsModel):
         """The pair above `layer` as a machine; its independent units have the chains' means, where there are chains yet."""
         gaussian = self.gaussian and layer == 0
         states = self.chains[:, : self.sizes[layer]]
-        base = self.base() if layer == 0 else torch.logit((states.sum(0) + 1) / (len(states) + 2))
-        return Machine([self.pair(layer)], gaussian, base, layer)
+        mean = self.independent() if layer == 0 else (states.sum(0) + 1) / (len(states) + 2)
+        return Machine([self.pair(layer)], gaussian, mean, layer)
 
     def begin(self, batches: Iterable[Batch]) -> None:
         """Set what the data give, and start the chains."""
@@ -189,7 +189,7 @@ class DBNModel(UnitsModel):
         """Draws of the layers downwards from states of the top machine, `thin` sweeps apart in each chain: (n, ...)."""
         machine, (lower,) = self._machine(self.top), self._of_chains(n, way)
         if self.top == 0:
-            inputs = machine.even_inputs(machine.draw_odd(machine.seen([lower])[1]))[0]
+            inputs = machine.even_inputs(machine.draw_odd(machine.inputs([lower])))[0]
         else:
             inputs = self._down(lower, self.top, draw=True)
         return self._as_example(self._machine(0).draw_even([inputs])[0]) if self.draw else self._example(inputs)

@@ -90,7 +90,7 @@ class BoltzmannModel(UnitsModel):
 
     def _machine(self, pairs: int | None = None) -> Machine:
         """The lowest pairs, by default all, as one machine."""
-        return Machine([self.pair(i) for i in range(pairs or len(self.sizes) - 1)], self.gaussian, self.base())
+        return Machine([self.pair(i) for i in range(pairs or len(self.sizes) - 1)], self.gaussian, self.independent())
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class BoltzmannModel(UnitsModel):
         """Means of the even and of the odd layers given examples."""
         machine = self._machine()
         evens = machine.mean_field(self._expected(x)[0], self.sizes, INFERENCE)
-        return evens, [torch.sigmoid(field) for field in machine.seen(evens)[1]]
+        return evens, [torch.sigmoid(field) for field in machine.inputs(evens)]
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Probabilities of the highest hidden layer's units: (n, ...) to (n, units)."""
@@ -221,7 +221,7 @@ class BoltzmannModel(UnitsModel):
         """Examples of states: the states themselves, or the means that a further sweep gives."""
         if self.draw:
             return self._as_example(states[0])
-        return self._example(machine.even_inputs(machine.draw_odd(machine.seen(states)[1]))[0])
+        return self._example(machine.even_inputs(machine.draw_odd(machine.inputs(states)))[0])
 
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         """The unknown values after `burn_in` sweeps in which the known ones stayed: (n, ...) to the same."""

@@ -75,15 +75,15 @@ class UnitsModel(Model):
         if self.gaussian:
             self.mean.copy_(x.mean(0))
             self.scale.start(x.std(0, correction=0))
-            self.pair0.start(self.base())
+            self.pair0.start(self.independent())
         else:
             ones = self._expected(x)[0].sum(0)
             self.mean.copy_((ones + 1) / (len(x) + 2))  # one of each added: no bias is infinite
             self.pair0.start(self.mean)
 
-    def base(self) -> Tensor:
-        """Logits, or means, of visible units that are independent and have the data's mean: (units,)."""
-        return self.scale(self.mean[None])[0][0].detach() if self.gaussian else torch.logit(self.mean)
+    def independent(self) -> Tensor:
+        """Means of visible units that are independent and have the data's mean: (units,)."""
+        return self.scale(self.mean[None])[0][0].detach() if self.gaussian else self.mean
 
     def chances(self, x: Tensor) -> Tensor | None:
         """Probabilities of ones, (n, values), where the density is of values that are made binary; None where they are not."""
@@ -118,7 +118,7 @@ class UnitsModel(Model):
         machine, sizes = self._highest()
         if way == "tempering":
             count = min(n, max(1, 500 // REPLICAS))
-            ladder = torch.linspace(0, 1, REPLICAS, device=machine.base.device)
+            ladder = torch.linspace(0, 1, REPLICAS, device=machine.mean.device)
             states = start(machine, sizes, REPLICAS * count)
             move = partial(machine.tempered, betas=ladder)
         else:
