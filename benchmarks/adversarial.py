@@ -25,7 +25,7 @@ from calco.evaluation.parzen import parzen
 
 RECIPE: dict[str, Any] = {
     "model": {"latent": 64, "depth": 1, "width": 48, "penalty_every": 4},
-    "training": {"steps": 25_000, "ema": 0.999, "evaluations": 20},
+    "training": {"steps": 34_000, "ema": 0.999, "evaluations": 20},
 }
 
 
