@@ -85,8 +85,8 @@ def test_losses_reach_parameters_only_through_child_modules(name):
             super().__init__()
             self.inner = inner
 
-        def forward(self, *args):
-            return self.inner(*args)
+        def forward(self, *args, **options):
+            return self.inner(*args, **options)
 
     model, batch = model_for(name, images())
     for child_name, child in list(model.named_children()):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from calco.contract import Batch, Model, Turn
 from calco.data import ArraySource, Subset, infer_schema
@@ -171,6 +172,34 @@ def test_a_second_training_of_the_same_nets_keeps_its_precision():
     for precision in ("bf16", "fp32", "bf16"):
         train(model, source, infer_schema(source), Training(steps=2, batch_size=2, precision=precision))
     assert seen == [True, True, False, False, True, True]
+
+
+def test_a_turn_casts_its_weights_once_and_still_reaches_them():
+    casts = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func is torch.ops.aten._to_copy.default and args[0].shape == (3, 2):
+                casts.append(func)
+            return func(*args, **(kwargs or {}))
+
+    class Thrice(Model):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 3, bias=False)
+
+        def turns(self, batch):
+            with Watch():
+                with torch.no_grad():
+                    self.net(batch.x)
+                loss = self.net(batch.x).square().mean() + self.net(-batch.x).square().mean()
+            yield Turn("model", loss, {})
+
+    model, source = Thrice(), ArraySource(np.arange(1.0, 9.0).reshape(4, 2))
+    before = model.net.weight.detach().clone()
+    train(model, source, infer_schema(source), Training(steps=2, batch_size=2, precision="bf16"))
+    assert len(casts) == 2  # one a step
+    assert (model.net.weight != before).all()
 
 
 class Two(Model):

@@ -63,7 +63,7 @@ class Pair(nn.Module):
             mine = 0.5 * (states - self.lower_bias).square() if self.gaussian else -centred * self.lower_bias
             return mine.sum(1) + (inputs * self.lam).sum(1), inputs
         centred = states - self.lam
-        field = (centred @ self.weight.T).to(centred.dtype)
+        field = F.linear(centred, self.weight).to(centred.dtype)  # not a product with the transpose, whose cast is not kept
         inputs = field + self.lower_bias
         if not energy:
             return torch.zeros(()), inputs

@@ -43,18 +43,24 @@ class Learner:
     def step(self, step: int, batches: list[Batch]) -> dict[str, Tensor]:
         """All turns of a step on this process's parts of the batch; gives their losses and terms."""
         self._set_lr(self.training.lr_at(step))
-        with noise.share(self.training.seed, step, -1):
+        with self._casts(), noise.share(self.training.seed, step, -1):
             self.model.at_step(step, self.training.steps)
         turns = [self.model.turns(batch) for batch in batches]
         terms: dict[str, Tensor] = {}
         for index in itertools.count():
-            player = self._turn((self.training.seed, step, index), turns, terms)
+            with self._casts():
+                player = self._turn((self.training.seed, step, index), turns, terms)
             if player is None:
                 break
             self._move(player)
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         return terms
+
+    def _casts(self) -> torch.autocast:
+        """Within this context weights that several forwards take in low precision are cast once."""
+        # Autocast forgets what it has cast when its outermost context ends; the nets' own contexts lie within this one.
+        return torch.autocast(self.accelerator.device.type, enabled=False)
 
     def _turn(self, key: tuple[int, ...], turns: list[Iterator[Any]], terms: dict[str, Tensor]) -> str | None:
         """Add up the gradients of every part's next turn; whose turn it was, None when there are no more."""
