@@ -23,7 +23,8 @@ class RBM(Estimator):
         sweeps: Gibbs sweeps in a step.
         last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.
         chains: how many there are, at each temperature.
-        temperatures: of the chains in training; more than 1 is parallel tempering.
+        temperatures: of the chains in training; more than 1 is parallel tempering, which data in clusters far apart need: a
+            chain that never crosses from one to another says nothing about how much each of them weighs.
         recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of the
             training; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
