@@ -195,6 +195,9 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
 
     def _record(self, source: Source, held: Source | None, schema: Schema, settings: Training) -> dict[str, Any]:
         params = {k: v for k, v in self.get_params(deep=False).items() if k != "training"}
+        watched = held and held.describe()
+        if held is None and settings.validation:  # a resumed run splits the same examples off again, as does an evaluation
+            watched = split(source, settings.validation, settings.seed)[1].describe() | {"share": settings.validation}
         return {
             "calco": calco.__version__,
             "family": self.family,
@@ -203,7 +206,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             "training": settings.to_json(),
             "schema": schema.to_json(),
             "data": source.describe(),
-            "held_out": held and held.describe(),
+            "held_out": watched,
             "machine": {
                 "torch": torch.__version__,
                 "python": platform.python_version(),
@@ -222,7 +225,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """
         try:
             settings = Training(**{**run.field("training", dict), "trackers": tuple(run.record["training"]["trackers"])})
-            estimator = cls(**{**run.field("parameters", dict), "training": settings})
+            given = {k: tuple(v) if isinstance(v, list) else v for k, v in run.field("parameters", dict).items()}
+            estimator = cls(**{**given, "training": settings})
             estimator.check_params()
         except (TypeError, KeyError) as error:
             raise RequestError(f"{run.path / 'run.json'} does not fit this calco: {error}.") from error
@@ -253,7 +257,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         if run is None:
             raise RequestError("There is no run to resume: fit with out=FOLDER, or load one.")
         source = self._reopen(run.field("data", dict), x, y)
-        held = self._reopen(run.record["held_out"], validation, None) if run.record.get("held_out") else None
+        watched = run.record.get("held_out")
+        held = self._reopen(watched, validation, None) if watched and "share" not in watched else None
         return self._learn(source, self.schema_, self.settings(), run, held, report)
 
     def _reopen(self, record: dict[str, Any], x: Any, y: Any) -> Source:

@@ -198,6 +198,8 @@ class Verbs(BaseEstimator):
         if known is None or mask is None:
             raise RequestError("Give both: known, an example, and mask, which of its values are known.")
         raw, flags = np.asarray(known), np.asarray(mask)
+        if raw.dtype.kind not in "biuf":
+            raise RequestError(f"The known example is an array of {raw.dtype}, not of numbers.")
         raw = raw[None] if raw.ndim == self.schema_.raw_axes else raw
         x = self.schema_.encode(raw)
         if flags.dtype != bool or flags.shape != raw.shape[1:]:

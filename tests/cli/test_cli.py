@@ -119,6 +119,8 @@ def test_every_verb(name, data, calco, tmp_path, pictures):
     assert calco("report", run)[0] == 0
     page = (run / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
+    if data == "pictures" and families()[name].recipe.validation:
+        count, role = 2, "validation"  # without a word on what to measure on: what the run split off
     assert f"{count} {role} examples" in page
     assert page.count("data:image") > len({"sample", "reconstruct", "encode"} & set(can))
     assert calco("resume", run)[0] == 0
@@ -218,6 +220,50 @@ def fails(calco, data, tmp_path, *more):
     assert code == 2, said
     assert not (tmp_path / "run").exists()
     return said.replace("\n", " ")
+
+
+def test_what_is_known_is_filled_in(calco, runs, tmp_path):
+    digit, mask = np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool)
+    digit[:4], mask[:4] = 16, True
+    np.save(tmp_path / "digit.npy", digit)
+    np.save(tmp_path / "mask.npy", mask)
+    known = ["--known", tmp_path / "digit.npy", "--mask", tmp_path / "mask.npy", "--out", tmp_path / "filled.npy"]
+    code, said = calco("sample", runs / "rbm", "-n", "3", *known)
+    assert code == 0, said
+    filled = np.load(tmp_path / "filled.npy")
+    assert filled.shape == (3, 8, 8)
+    assert (filled[:, :4] == 16).all()
+    np.save(tmp_path / "mask.npy", mask[:3])
+    code, said = calco("sample", runs / "rbm", "-n", "3", *known)
+    assert code == 2
+    assert "give booleans of shape (8, 8)" in said
+    np.save(tmp_path / "digit.npy", np.full((8, 8), "x"))
+    code, said = calco("sample", runs / "rbm", "-n", "3", *known)
+    assert code == 2
+    assert "not of numbers" in said
+    assert calco("sample", runs / "vae", "-n", "3", *known)[0] == 2
+
+
+def test_parzen_estimates_come_with_their_controls(calco, runs, tmp_path):
+    code, said = calco("score", runs / "gan", "digits", "--parzen", "--samples", "50", "--out", tmp_path / "p.csv")
+    assert code == 0, said
+    assert "Parzen estimate of real" in said
+    assert "k-means centroids" in said
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 360
+    code, said = calco("score", runs / "gan", "digits", "--out", tmp_path / "p.csv")
+    assert code == 2
+    assert "--parzen" in said
+
+
+def test_a_wide_bracket_is_said_to_be_one(calco, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    assert calco("fit", "rbm", "digits", "--hidden", "25", "--out", run, *SHORT)[0] == 0
+    score = ["score", run, "digits", "--samples", "5", "--betas", "20", "--out", tmp_path / "s.csv"]
+    said = calco(*score)[1]
+    assert "forwards" in said
+    assert "NOT TRUSTWORTHY" not in said
+    monkeypatch.setattr("calco.densities.TRUSTED", -1.0)
+    assert "NOT TRUSTWORTHY" in calco(*score)[1]
 
 
 def test_conditional_samples(calco, tmp_path):

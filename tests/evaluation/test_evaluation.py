@@ -9,10 +9,10 @@ from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 import calco
-from calco.data import open_data
+from calco.data import Subset, open_data
 from calco.errors import RequestError
 from calco.evaluation import evaluate
-from calco.evaluation.figures import role
+from calco.evaluation.figures import data_of, role, training_data
 from calco.evaluation.likelihood import constant_log_prob, likelihood_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -96,3 +96,16 @@ def test_examples_are_called_what_they_were_to_the_run(tmp_path):
     for part, name in ((x[:30], "training"), (x[30:50], "validation"), (x[50:], "held-out")):
         assert role(open_data(part), vae) == name
     assert role(open_data(x[50:]), vae, train=open_data(x[50:])) == "training"
+
+
+def test_a_run_is_measured_on_what_it_split_off(tmp_path):
+    """The examples that it watched are no part of those that it learned from, and are called what they are."""
+    vae = calco.VAE(latent=2, width=8, training=SHORT | {"validation": 0.2}).fit("digits", out=tmp_path / "run")
+    train, watched = data_of(vae.run_, "data"), data_of(vae.run_, "held_out")
+    assert isinstance(train, Subset)
+    assert isinstance(watched, Subset)
+    assert len(watched) == round(0.2 * (len(train) + len(watched)))
+    assert not set(train.rows) & set(watched.rows)
+    assert role(watched, vae) == "validation"
+    assert training_data(vae).describe() == train.describe()
+    assert calco.load(tmp_path / "run").resume().history_ == vae.history_

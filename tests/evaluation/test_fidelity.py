@@ -21,6 +21,7 @@ class Copies:
     """Stands in for a fitted estimator whose samples are given."""
 
     capabilities_ = ("sample",)
+    ways_ = ("given",)
 
     def __init__(self, estimator, samples, classes=0):
         self.schema_, self.run_, self.samples = estimator.schema_, None, samples
@@ -43,6 +44,13 @@ def digits():
 
 def images(estimator, source, rows=slice(None)):
     return estimator.schema_.encode(source.take(np.arange(len(source))[rows]).x)
+
+
+def test_examples_are_no_floor_for_themselves(vae, digits):
+    x = images(vae, digits[0])
+    figures = measure_fidelity(Copies(vae, x), digits[1], digits[1], n=200)
+    assert {f.name for f in figures} >= {"Fréchet distance", "coverage"}
+    assert all(f.baseline is None and "training examples" in f.protocol for f in figures)
 
 
 def test_training_examples_reach_the_floor_and_noise_does_not(vae, digits):

@@ -164,6 +164,8 @@ def test_collapse_is_seen():
     assert model.concern([good, {"variance": 0.9, "coverage": 0.5}]) == ""
     assert model.concern([good, {"variance": 0.9, "coverage": 0.3}]).startswith("Collapse begins: samples cover 0.30")
     assert model.concern([good, {"variance": 0.05, "coverage": 0.8}]).startswith("Collapse: samples vary 0.05 times")
+    assert model.concern([good, {"variance": 20.0, "coverage": 0.8}]).startswith("Samples vary 20 times")
+    assert "not finite" in model.concern([good, {"variance": math.nan}])
     assert model.concern([{"variance": 0.9, "coverage": 0.1}, {"variance": 0.9, "coverage": 0.01}]) == ""
 
     class Point(nn.Module):

@@ -265,19 +265,20 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
     Raises:
         RequestError: the run's data were in memory.
     """
-    from calco.data import open_data
     from calco.data.named import SETS
     from calco.errors import RequestError
+    from calco.evaluation.figures import data_of
 
-    trained, held = (run.opening(name) if run else {} for name in ("data", "held_out"))
-    stem = str(trained.get("data", "")).partition(":")[0]
+    stem = str(run.opening().get("data", "") if run else "").partition(":")[0]
     if data is None and stem in SETS:
         data = f"{stem}:{SETS[stem].parts[-1]}"
     if data is not None:
         return options.open(data, "test", run)
-    if not (held or trained):
+    found = (data_of(run, name) for name in ("held_out", "data")) if run else ()
+    source = next((one for one in found if one is not None), None)
+    if source is None:
         raise RequestError("Say what data to measure on: those of the run were in memory.")
-    return open_data(**(held or trained))
+    return source
 
 
 def _print_figures(title: str, figures: list) -> None:

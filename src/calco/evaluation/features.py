@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import calco
 from calco.contract import Batch, Model, Turn
 from calco.data import Schema, Source
 from calco.data.folder import cache_folder
@@ -19,8 +20,8 @@ from calco.runs import read_tensors, write_tensors
 from calco.training import Training, train
 from calco.verbs import device_of
 
-RECIPE = Training(steps=2000, lr=2e-3, weight_decay=1e-3)
-"""How the net is trained whose features compare images with labels."""
+RECIPE = Training(steps=2000, lr=2e-3, weight_decay=1e-3, precision="fp32", device="cpu")
+"""How the net is trained whose features compare images with labels: alike everywhere, but for the rounding of machines."""
 CHUNK = 500
 
 
@@ -85,7 +86,8 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LabelModel((shape[0], shape[1], shape[2]), classes)
-    key = hashlib.sha256(f"{source.describe()['fingerprint']} {schema.to_json()} {RECIPE.to_json()} {model}".encode())
+    made = f"{calco.__version__} {torch.__version__} {source.describe()['fingerprint']} {schema.to_json()}"
+    key = hashlib.sha256(f"{made} {RECIPE.to_json()} {model}".encode())
     path = cache_folder() / "extractors" / f"{key.hexdigest()}.safetensors"
     if path.is_file():
         model.load_state_dict(read_tensors(path)[0])
@@ -102,7 +104,7 @@ def extractor_for(estimator: Estimator, source: Source) -> Extractor:
     """
     shape = estimator.schema_.shape
     if len(shape) != 3:
-        return Extractor("the standardised values", RandomFeatures(shape))
+        return Extractor("the values as the model sees them", RandomFeatures(shape))
     if len(source.classes) < 2:
         return Extractor("a fixed random convolutional net", RandomFeatures(shape))
     name = f"the last hidden layer of a net trained on the labels of {len(source):,} training examples"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.contract import Model
-from calco.data import Source
+from calco.data import Source, open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model
@@ -32,8 +32,8 @@ def fidelity_figures(estimator: Estimator, source: Source, train: Source) -> lis
 
 def measure_fidelity(
     estimator: Estimator,
-    source: Source,
-    train: Source,
+    source: Any,
+    train: Any,
     *,
     extractor: Extractor | None = None,
     n: int | None = None,
@@ -43,7 +43,7 @@ def measure_fidelity(
 
     Args:
         estimator: fitted or loaded, one that samples.
-        source: held-out examples.
+        source: held-out examples, anything that `open_data` opens.
         train: training examples, for the floor and for the features where those are trained.
         extractor: the features; those of `extractor_for` where not given. Inception features, for one, are
             `Extractor("Inception", net)` with the user's own net.
@@ -53,6 +53,7 @@ def measure_fidelity(
     Raises:
         RequestError: there are fewer examples than the figures need.
     """
+    source, train = open_data(source), open_data(train)
     n = min(MOST, len(source)) if n is None else n
     if n <= K:
         raise RequestError(f"Fidelity needs at least {K + 1} examples of each set; {n} were asked for.")
@@ -62,20 +63,26 @@ def measure_fidelity(
     fake = features(samples)
     need("Fidelity", K + 1, real, floor, fake)
     protocol = (
-        f"{len(fake):,} samples against {len(real):,} {role(source, estimator, train=train)} examples; features,"
-        f" {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
+        f"{len(fake):,} samples ({estimator.ways_[0]}) against {len(real):,} {role(source, estimator, train=train)} examples;"
+        f" features, {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
     )
-    against = f"{len(floor):,} training examples in place of the samples"
+    # Examples have no distance from themselves: there is a floor only where other ones are measured on.
+    apart = source.describe()["fingerprint"] != train.describe()["fingerprint"]
+    against = f"{len(floor):,} training examples in place of the samples" if apart else ""
 
-    def figure(name: str, value: float, base: float, better: Any, unit: str, error: float | None = None) -> Figure:
+    def figure(name: str, value: float, base: float | None, better: Any, unit: str, error: float | None = None) -> Figure:
         return Figure(name, value, unit, protocol, better, error, base, against)
 
-    kernel, near = kernel_distance(real, fake), (neighbours(real, fake, K), neighbours(real, floor, K))
+    kernel, near = kernel_distance(real, fake), neighbours(real, fake, K)
+    lowest: Any = (None, None, *[None] * len(near))
+    if apart:
+        lowest = (frechet_distance(real, floor), kernel_distance(real, floor)[0], *neighbours(real, floor, K))
     figures = [
-        figure("Fréchet distance", frechet_distance(real, fake), frechet_distance(real, floor), "lower", "squared distance"),
-        figure("kernel distance", kernel[0], kernel_distance(real, floor)[0], "lower", "squared distance", _known(kernel[1])),
+        figure("Fréchet distance", frechet_distance(real, fake), lowest[0], "lower", "squared distance"),
+        figure("kernel distance", kernel[0], lowest[1], "lower", "squared distance", _known(kernel[1])),
     ]
-    figures += [figure(name, one, two, "higher", f"share, k = {K}") for name, one, two in zip(Neighbours._fields, *near)]
+    shares = zip(Neighbours._fields, near, lowest[2:], strict=True)
+    figures += [figure(name, value, base, "higher", f"share, k = {K}") for name, value, base in shares]
     return figures + label_figures(estimator, source, train, samples)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, open_data
+from calco.data import Source, Subset, open_data, split
 from calco.errors import RequestError
 from calco.estimator import Estimator
+from calco.runs import Run
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,17 @@ def training_data(estimator: Estimator) -> Source:
     Raises:
         RequestError: they were in memory, or are there no more.
     """
-    again = estimator.run_.opening() if estimator.run_ else None
-    if not again:
+    source = data_of(estimator.run_, "data") if estimator.run_ else None
+    if source is None:
         raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
-    return open_data(**again)
+    return source
+
+
+def data_of(run: Run, name: Literal["data", "held_out"]) -> Source | None:
+    """What a run learned from, or what it watched, opened again; None where there was nothing or it was in memory."""
+    share = (run.record.get("held_out") or {}).get("share")
+    again = run.opening("data" if share else name)
+    if not again:
+        return None
+    source = open_data(**again)
+    return split(source, share, run.record["training"]["seed"])[name == "held_out"] if share else source

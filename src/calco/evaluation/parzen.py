@@ -6,13 +6,13 @@ den Oord and Bethge (2016) show what it rewards: centroids of k-means beat the d
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset
+from calco.data import Subset, open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, role
@@ -32,20 +32,22 @@ class Parzen(NamedTuple):
     figures: list[Figure]
 
 
-def parzen(estimator: Estimator, source: Source, train: Source, *, samples: int = SAMPLES, seed: int = 0) -> Parzen:
+def parzen(estimator: Estimator, source: Any, train: Any, *, samples: int = SAMPLES, seed: int = 0) -> Parzen:
     """The estimate for a model's samples, for as many real training examples, and for centroids of these.
 
-    Of the last sixth of the training data, which the model may have learned from all the same, 1,000 examples choose the
-    width; the rest of the training data give the real examples and the centroids. Values are as the model sees them: images
-    in [0, 1], vectors standardised.
+    Of a sixth of the training data, drawn at random, which the model may have learned from all the same, 1,000 examples choose
+    the width; the rest of the training data give the real examples and the centroids. Values are as the model sees them:
+    images in [0, 1], vectors standardised. Source and training data are anything that `open_data` opens.
 
     Raises:
         RequestError: there are fewer than two training examples, or samples.
     """
     if samples < 2:
         raise RequestError(f"A Parzen-window estimate takes 2 samples at least, not {samples}.")
-    first = len(train) * 5 // 6
-    kept, validation = Subset(train, np.arange(first)), Subset(train, np.arange(first, min(first + VALIDATION, len(train))))
+    source, train = open_data(source), open_data(train)
+    # At random, because folders and files are often sorted by class.
+    rows, first = np.random.default_rng(0).permutation(len(train)), len(train) * 5 // 6
+    kept, validation = Subset(train, rows[:first]), Subset(train, rows[first : first + VALIDATION])
     chosen, test = (as_tensor(estimator, part).flatten(1) for part in (validation, source))
     real = as_tensor(estimator, kept, samples).flatten(1)
     need("A Parzen-window estimate", 2, real, chosen)
@@ -62,7 +64,7 @@ def parzen(estimator: Estimator, source: Source, train: Source, *, samples: int 
         mean, error = float(values[name].mean()), float(values[name].std() / math.sqrt(len(test)))
         protocol = (
             f"{len(points):,} {name}; mean over {len(test):,} {role(source, estimator, train=train)} examples; width"
-            f" {width:.3g}, chosen on {len(chosen):,} examples of the training data"
+            f" {width:.3g}, chosen on {len(chosen):,} examples of the training data; of values as the model sees them"
         )
         label = "Parzen estimate" if name == "samples" else f"Parzen estimate of {name}"
         figures.append(Figure(label, mean, "nats per example", protocol, "higher", error))

@@ -17,12 +17,14 @@ from calco.maths import noise
 class Game(NamedTuple):
     """Two losses, each of the outputs on real and on generated examples.
 
-    An output above `threshold` calls an example real; without one only differences of outputs mean anything.
+    An output above `threshold` calls an example real; without one only differences of outputs mean anything. In a game of
+    `pairs` the generator's loss too depends on the outputs on real examples.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
     threshold: float | None = 0.0
+    pairs: bool = False
 
     def right(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The discriminator's accuracy, by what on: shares of the examples, or of the pairs whose real one it prefers."""
@@ -56,6 +58,7 @@ GAMES = {
         lambda real, fake: F.softplus(fake - real).mean(),
         lambda real, fake: F.softplus(real - fake).mean(),
         threshold=None,
+        pairs=True,
     ),
 }
 

@@ -192,7 +192,7 @@ SAMPLED = {
     "normal": "codes drawn from N(0, I)",
     "prior": "codes drawn from the model's prior",
     "fitted": "codes drawn from a Gaussian mixture fitted on the codes of the training data",
-    "gibbs": "states of Gibbs chains, those of the training continued",
+    "gibbs": "states of Gibbs chains that go on from those the training left",
     "tempering": "states of new chains, by parallel tempering",
 }
 

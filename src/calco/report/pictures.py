@@ -77,7 +77,7 @@ def _legend(axes: Any, **options: Any) -> None:
 
 
 def curves(history: list[dict[str, Any]]) -> str:
-    """The terms of the log over steps, an axis each where their sizes differ: loss and held-out figure."""
+    """The terms of the log over steps: losses, what goes with them, and figures of held-out data."""
     figure, axes = _figure(6.4, 3.2)
     skip = {"step", "seconds", "lr", "note"}
     names = list(dict.fromkeys(key for line in history for key in line if key not in skip))

@@ -124,8 +124,9 @@ class LAPGAN(Estimator):
 
     Args:
         latent: numbers in the code of the coarsest level; a finer one has a plane of noise.
-        levels: of the pyramid; 0 halves images until a side is at most 8. Vectors have one.
-        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256.
+        levels: of the pyramid; 0 halves images at least once, and until a side is at most 8. Vectors have one.
+        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256, for the nets of
+            finer levels 32.
         depth: residual blocks per level, or hidden layers; 0 takes 1 or 2.
         activation: of the nets.
         game: what the players minimise.

@@ -97,8 +97,9 @@ class AdversarialModel(Model):
         yield Turn(f"discriminator{level}", loss, terms)
         if self._generator_moves:
             with frozen(discriminator):
-                with torch.no_grad():
-                    on_real = discriminate(real)
+                if game.pairs:
+                    with torch.no_grad():
+                        on_real = discriminate(real)
                 yield Turn(f"generator{level}", game.generator(on_real, discriminate(generate())), {})
 
     def _penalty_of(
@@ -144,7 +145,7 @@ class AdversarialModel(Model):
         data, samples = torch.cat(real), torch.cat(fake)
         terms = {"variance": spread[1].variance() / max(spread[0].variance(), 1e-12)}
         k = min(NEIGHBOURS, len(data) - 1)
-        if k < 1:
+        if k < 1 or not torch.isfinite(samples).all():
             return Verdict(math.inf, terms)
         rows = torch.linspace(0, len(data) - 1, min(len(data), MOST)).round().long()
         near = neighbours(*blurred(data[rows], samples[rows]), k)
@@ -154,8 +155,12 @@ class AdversarialModel(Model):
     def concern(self, verdicts: Sequence[Mapping[str, float]]) -> str:
         """Whether the generator has collapsed, or is about to: its samples are alike, or cover less than they did."""
         now, best = verdicts[-1], max(v.get("coverage", 0.0) for v in verdicts)
+        if not math.isfinite(now["variance"]):
+            return "Samples are not finite numbers. Try a lower lr, or a larger gamma."
         if now["variance"] < 0.1:
             return f"Collapse: samples vary {now['variance']:.2g} times as much as the data. Try a larger gamma or a lower lr."
+        if now["variance"] > 10:
+            return f"Samples vary {now['variance']:.2g} times as much as the data. Try a lower lr, or a larger gamma."
         if "coverage" not in now:
             return "A single held-out example says nothing of coverage: the last checkpoint is kept. Hold out more."
         covered = now["coverage"]
@@ -174,7 +179,7 @@ class Spread:
 
     def add(self, x: Tensor) -> None:
         """Count more examples in."""
-        x = x.double().flatten(1)
+        x = x.cpu().double().flatten(1)  # not every device has double precision
         self.count += len(x)
         self.total, self.square = self.total + x.sum(0), self.square + x.square().sum(0)
 

@@ -25,7 +25,7 @@ class DBM(Estimator):
         last_sweeps: what they rise to over the second half of the training, for chains that mix while the learning rate falls.
         chains: how many there are.
         recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the greedy start and
-            of the first fifth after it; 0 fixes them at 1/2.
+            of the first fifth after it, done every tenth step and ten times as far, at most all of it; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
         samples: annealed walks of the estimate of log Z.
         betas: temperatures of that estimate.

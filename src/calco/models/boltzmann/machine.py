@@ -101,7 +101,10 @@ class BoltzmannModel(UnitsModel):
 
     @torch.no_grad()
     def at_step(self, step: int, steps: int) -> None:
-        """Move the chains on, with the weights as they are; say how many pairs of layers learn."""
+        """Move the chains on; say how many pairs of layers learn.
+
+        The inputs of their first half of a sweep are those that the last turn computed, one step of the weights ago.
+        """
         self._known.clear()
         # Weights that are still small explain nothing: the scale would grow to the data's deviation and leave nothing to them.
         self._held = self.gaussian and step < HELD * steps
@@ -181,6 +184,8 @@ class BoltzmannModel(UnitsModel):
         how = "log Z exact by enumeration"
         if enumerated(self.sizes, self.gaussian)[0] > SMALL:
             how = f"log Z by annealed importance sampling, {self.samples:,} walks of {self.betas:,} temperatures"
+            if not self.persistent:  # no chains of the training say otherwise
+                how += ", the walk back from states that annealing made, which may miss what it missed"
         bound = "mean-field lower bound given log Z" if len(self.sizes) > 2 else "exact given log Z"
         return f"{bound}; {how}; nats per example{self.made}"
 

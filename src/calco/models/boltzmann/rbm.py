@@ -26,7 +26,7 @@ class RBM(Estimator):
         temperatures: of the chains in training; more than 1 is parallel tempering, which data in clusters far apart need: a
             chain that never crosses from one to another says nothing about how much each of them weighs.
         recentre: share of the way that the hidden units' offsets follow persistent chains in a step of the first fifth of the
-            training; 0 fixes them at 1/2.
+            training, done every tenth step and ten times as far, at most all of it; 0 fixes them at 1/2.
         draw: samples are draws of the visible units, or their means; auto takes means for grey images.
         samples: annealed walks of the estimate of log Z.
         betas: temperatures of that estimate.

@@ -134,8 +134,9 @@ class UnitsModel(Model):
         return [torch.cat(layer)[:n] for layer in zip(*taken, strict=True)]
 
     def _log_z(self) -> LogZ:
-        """log Z of the undirected part; estimated once for all examples."""
-        key = (self.samples, self.betas, self.burn_in, torch.initial_seed())
+        """log Z of the undirected part; estimated once for all examples, and again when the weights have changed."""
+        versions = [tensor._version for tensor in (*self.parameters(), *self.buffers())]
+        key = (self.samples, self.betas, self.burn_in, torch.initial_seed(), *versions)
         if key not in self._known:
             with torch.random.fork_rng():  # so that what is drawn after it does not depend on whether it was known
                 states = self._continued(self.samples, self.burn_in)
