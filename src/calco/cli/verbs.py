@@ -181,7 +181,7 @@ def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None
     found = estimate(estimator, source, training_data(estimator), samples=SAMPLES if samples is None else samples, seed=seed)
     write_array(out, found.values[:, None], ["parzen"])
     _print_figures(estimator.family, found.figures)
-    print(f"Each in {out}. Samples that only smooth the data score above the data themselves: see the two rows below theirs.")
+    print(f"Each in {out}. Not to be trusted alone: centroids, which only smooth the data, may score above them.")
 
 
 def evaluate(
