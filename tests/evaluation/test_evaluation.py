@@ -107,5 +107,6 @@ def test_a_run_is_measured_on_what_it_split_off(tmp_path):
     assert len(watched) == round(0.2 * (len(train) + len(watched)))
     assert not set(train.rows) & set(watched.rows)
     assert role(watched, vae) == "validation"
-    assert training_data(vae).describe() == train.describe()
+    assert training_data(vae, watched).describe() == train.describe()
+    assert len(training_data(vae, open_data("digits:test"))) == 1437
     assert calco.load(tmp_path / "run").resume().history_ == vae.history_

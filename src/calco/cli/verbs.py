@@ -178,7 +178,9 @@ def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None
     from calco.evaluation.parzen import parzen as estimate
 
     estimator.require("sample")
-    found = estimate(estimator, source, training_data(estimator), samples=SAMPLES if samples is None else samples, seed=seed)
+    found = estimate(
+        estimator, source, training_data(estimator, source), samples=SAMPLES if samples is None else samples, seed=seed
+    )
     write_array(out, found.values[:, None], ["parzen"])
     _print_figures(estimator.family, found.figures)
     print(f"Each in {out}. Not to be trusted alone: centroids, which only smooth the data, may score above them.")

@@ -56,7 +56,7 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]
         RequestError: the training data are needed and cannot be opened.
     """
     source = open_data(data, part="test")
-    fitted_on = training_data(estimator) if train is None else open_data(train)
+    fitted_on = training_data(estimator, source) if train is None else open_data(train)
     return [
         figure
         for verb, metric in metrics().items()
@@ -92,16 +92,19 @@ def role(source: Source, *estimators: Estimator, train: Source | None = None) ->
     return "validation" if fingerprint in used("held_out") else "held-out"
 
 
-def training_data(estimator: Estimator) -> Source:
-    """The data that a run was trained on, opened again.
+def training_data(estimator: Estimator, source: Source) -> Source:
+    """What a run was given to learn from, opened again; without `source` where that is what the run split off.
+
+    Otherwise with what it split off, so that all families are measured by one net of features and one floor.
 
     Raises:
         RequestError: they were in memory, or are there no more.
     """
-    source = data_of(estimator.run_, "data") if estimator.run_ else None
-    if source is None:
+    run = estimator.run_
+    if run is None or not run.opening():
         raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
-    return source
+    apart = (run.record.get("held_out") or {}).get("fingerprint") == source.describe()["fingerprint"]
+    return (data_of(run, "data") if apart else None) or open_data(**run.opening())
 
 
 def data_of(run: Run, name: Literal["data", "held_out"]) -> Source | None:
