@@ -30,7 +30,7 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format .
 
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 demo: $(READY)  ## the main job on real data, to a report
 	$(BIN)/calco demo $(ARGS)
