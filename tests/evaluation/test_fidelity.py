@@ -60,7 +60,7 @@ def test_training_examples_reach_the_floor_and_noise_does_not(vae, digits):
     random = torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
     noise: dict[str, Any] = {f.name: f for f in measure_fidelity(Copies(vae, random), test, train)}
     assert real["Fréchet distance"].value < 5 * real["Fréchet distance"].baseline
-    assert noise["Fréchet distance"].value > 10 * noise["Fréchet distance"].baseline
+    assert noise["Fréchet distance"].value > 15 * noise["Fréchet distance"].baseline
     for name in ("precision", "recall", "density", "coverage"):
         assert real[name].value > 0.7
         assert real[name].baseline > 0.7

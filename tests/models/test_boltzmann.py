@@ -53,7 +53,7 @@ def test_a_turn_has_the_gradient_of_the_log_likelihood_where_chains_are_exact(hi
     bound = (machine.log_weight(evens, *machine.seen(evens)) - log_z).mean()
     (turn,) = model.turns(Batch(x))
     for found, expected in zip(gradients(turn.loss, model), gradients(-bound, model), strict=True):
-        assert torch.allclose(found, expected, atol=5e-4)
+        assert torch.allclose(found, expected, atol=2e-4)
 
 
 def test_a_gaussian_turn_has_the_gradient_of_the_log_likelihood(float64):

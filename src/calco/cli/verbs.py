@@ -178,9 +178,8 @@ def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None
     from calco.evaluation.parzen import parzen as estimate
 
     estimator.require("sample")
-    found = estimate(
-        estimator, source, training_data(estimator, source), samples=SAMPLES if samples is None else samples, seed=seed
-    )
+    train, samples = training_data(estimator, source), SAMPLES if samples is None else samples
+    found = estimate(estimator, source, train, samples=samples, seed=seed)
     write_array(out, found.values[:, None], ["parzen"])
     _print_figures(estimator.family, found.figures)
     print(f"Each in {out}. Not to be trusted alone: centroids, which only smooth the data, may score above them.")
@@ -276,9 +275,8 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
         data = f"{stem}:{SETS[stem].parts[-1]}"
     if data is not None:
         return options.open(data, "test", run)
-    found = (data_of(run, name) for name in ("held_out", "data")) if run else ()
-    source = next((one for one in found if one is not None), None)
-    if source is None:
+    source = run and (data_of(run, "held_out") or data_of(run, "data"))
+    if not source:
         raise RequestError("Say what data to measure on: those of the run were in memory.")
     return source
 

@@ -89,7 +89,6 @@ class DBNModel(UnitsModel):
     @torch.no_grad()
     def at_step(self, step: int, steps: int) -> None:
         """Say whose turn it is to learn, and move its chains on. Each pair's loss is weighted down towards its last step."""
-        self._known.clear()
         self._held = self.gaussian and step < HELD * steps / (self.top + 1)
         self._layer = step * (self.top + 1) // steps
         first = math.ceil(self._layer * steps / (self.top + 1))

@@ -105,7 +105,6 @@ class BoltzmannModel(UnitsModel):
 
         The inputs of their first half of a sweep are those that the last turn computed, one step of the weights ago.
         """
-        self._known.clear()
         # Weights that are still small explain nothing: the scale would grow to the data's deviation and leave nothing to them.
         self._held = self.gaussian and step < HELD * steps
         self._pairs = self._grown(step, steps)
