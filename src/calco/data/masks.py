@@ -1,0 +1,287 @@
+"""Examples with a mask each: signals, images or volumes, every place of which has a class.
+
+From folders, the two matched by the stems of their files, or from arrays. All masks are read and checked before anything
+is trained on them; what is wrong is named, file by file.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calco.data.files import read_npy, read_npz
+from calco.data.folder import IN_MEMORY, SUFFIXES, WORKERS, Corrupt, decode
+from calco.data.places import PlacesSchema
+from calco.data.source import Raw, Source
+from calco.data.values import check_finite
+from calco.errors import RequestError
+from calco.maths.overlap import IGNORED
+
+VOID = 255
+"""The value of places to ignore, where nothing else is said: what most sets of images take."""
+VOLUMES = (".npy", ".nii", ".nii.gz")
+ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_L")
+"""What may follow the stem of an example in the name of its mask."""
+
+
+class MaskedSource:
+    """Examples and their masks.
+
+    Args:
+        examples: raw, of one kind and perhaps different sizes: one array (n, ...), or as many arrays.
+        masks: of the same sizes, whole numbers: (n, ...) or as many arrays. Values are class indices, or `ignore`.
+        classes: names of the classes; numbered from 0 to the highest value where not given.
+        ignore: the value of places that do not count.
+        called: names of the examples, for messages.
+        about: what to say of it.
+        open: how it is opened again; None for data in memory.
+
+    Raises:
+        RequestError: an example and its mask do not fit, or a mask holds other values.
+    """
+
+    levels: int | None = None
+    names: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    slow = False
+
+    def __init__(
+        self,
+        examples: np.ndarray | Sequence[np.ndarray],
+        masks: np.ndarray | Sequence[np.ndarray],
+        *,
+        classes: Sequence[str] = (),
+        ignore: int = VOID,
+        called: Sequence[str] = (),
+        about: str = "the examples",
+        open: dict[str, Any] | None = None,
+    ) -> None:
+        if len(examples) != len(masks) or not len(examples):
+            raise RequestError(f"There are {len(examples)} examples and {len(masks)} masks: give one mask each.")
+        self.called = list(called) or [f"example {i}" for i in range(len(examples))]
+        self.about, self.open, self.ignore = about, open, ignore
+        self.dims = masks[0].ndim
+        self.channel_axis = examples[0].ndim == self.dims + 1
+        problems = [text for text in map(self._misfit, self.called, examples, masks) if text]
+        _raise(problems, len(examples), "Each mask has the size of its example, without channels.")
+        self.classes = tuple(str(name) for name in classes) or tuple(str(i) for i in range(self._highest(masks) + 1))
+        self.x, self.y, self.pixels, self.company = examples, *self._indexed(masks)
+        self._fingerprint = ""
+
+    def _misfit(self, name: str, x: np.ndarray, y: np.ndarray) -> str:
+        if y.dtype.kind not in "biu":
+            return f"{name}: its mask holds values of type {y.dtype}, not whole numbers"
+        wanted = x.shape[: self.dims] if self.channel_axis else x.shape
+        if x.ndim != self.dims + self.channel_axis or y.shape != wanted or not 1 <= self.dims <= 3:
+            return f"{name}: {' x '.join(map(str, x.shape))} but its mask {' x '.join(map(str, y.shape))}"
+        return ""
+
+    def _highest(self, masks: Any) -> int:
+        values = {int(v) for mask in masks for v in np.unique(mask)} - {self.ignore}
+        if not values or max(values) == 0:
+            raise RequestError(
+                f"All masks hold {', '.join(map(str, sorted(values))) or 'nothing'} but for {self.ignore}, which is ignored:"
+                " there are not two classes to tell apart. If one of them is written so, give another value to ignore."
+            )
+        return max(values)
+
+    def _indexed(self, masks: Any) -> tuple[list[np.ndarray], tuple[int, ...], tuple[int, ...]]:
+        """Masks as class indices, and how many places each class has, and the examples that hold it."""
+        count, indexed, problems = len(self.classes), [], []
+        pixels, company = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        for name, mask in zip(self.called, masks, strict=True):
+            known = mask != self.ignore
+            values = mask[known].astype(np.int64)
+            odd = np.unique(values[(values < 0) | (values >= count)])
+            if len(odd):
+                problems.append(f"{name}: {', '.join(map(str, odd[:5]))}")
+                continue
+            found = np.bincount(values, minlength=count)
+            pixels += found
+            company += np.where(found > 0, found.sum(), 0)
+            indexed.append(np.where(known, mask.astype(np.int16), np.int16(IGNORED)))
+        hint = f"Values are 0 to {count - 1} ({', '.join(self.classes[:3])}, ...), or {self.ignore} for places to ignore."
+        _raise(problems, len(masks), hint, "masks hold values that are no class")
+        return indexed, tuple(map(int, pixels)), tuple(map(int, company))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some examples and their masks, (n, ...), padded at the far end to the largest of them with places to ignore."""
+        xs, ys = [self.x[i] for i in rows], [self.y[i] for i in rows]
+        if len({y.shape for y in ys}) > 1:
+            sides = np.max([y.shape for y in ys], 0)
+            wide = [[(0, a - b) for a, b in zip(sides, y.shape, strict=True)] for y in ys]
+            xs = [np.pad(x, [*w, *[(0, 0)] * self.channel_axis], mode="edge") for x, w in zip(xs, wide, strict=True)]
+            ys = [np.pad(y, w, constant_values=IGNORED) for y, w in zip(ys, wide, strict=True)]
+        return Raw(np.stack(xs), np.stack(ys).astype(np.int64))
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, with a SHA-256 of its contents."""
+        if not self._fingerprint:
+            digest = hashlib.sha256()
+            for x, y in zip(self.x, self.y, strict=True):
+                digest.update(f"{x.shape} {x.dtype} {y.dtype}".encode())
+                digest.update(np.ascontiguousarray(x).data)
+                digest.update(np.ascontiguousarray(y).data)
+            self._fingerprint = digest.hexdigest()
+        return {"about": self.about, "n": len(self), "fingerprint": self._fingerprint, "open": self.open}
+
+    def schema(self) -> PlacesSchema:
+        """The schema of these examples.
+
+        Raises:
+            RequestError: they differ in type or channels, all values of a channel are alike, or one is not finite.
+        """
+        first = self.x[0]
+        channels = first.shape[-1] if self.channel_axis else 1
+        odd = [n for n, x in zip(self.called, self.x, strict=True) if x.dtype != first.dtype or self._channels(x) != channels]
+        _raise(odd, len(self), f"The others hold {first.dtype} in {channels} channels.", "examples differ from the first")
+        low, high = self._range(channels)
+        return PlacesSchema(
+            channels=channels,
+            sides=tuple(int(side) for side in np.max([y.shape for y in self.y], 0)),
+            dtype=str(first.dtype),
+            low=low,
+            high=high,
+            channel_axis=self.channel_axis,
+            classes=self.classes,
+            ignore=self.ignore,
+            pixels=self.pixels,
+            company=self.company,
+        )
+
+    def _channels(self, x: np.ndarray) -> int:
+        return x.shape[-1] if self.channel_axis else 1
+
+    def _range(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.x[0].dtype == np.uint8:
+            return (0.0,) * channels, (255.0,) * channels
+        total, squares, count = np.zeros(channels), np.zeros(channels), 0
+        for x in self.x:
+            check_finite(x[None])
+            values = x.reshape(-1, channels).astype(np.float64)
+            total, squares, count = total + values.sum(0), squares + (values**2).sum(0), count + len(values)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        if not (deviation > 0).all():
+            raise RequestError(f"Channel {int(np.argmin(deviation > 0))} holds the same value everywhere: leave it out.")
+        return tuple(mean.tolist()), tuple((mean + deviation).tolist())
+
+
+def _raise(problems: list[str], count: int, hint: str, what: str = "pairs do not fit") -> None:
+    if problems:
+        more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise RequestError(f"{len(problems)} of {count} {what}: {'; '.join(problems[:10])}{more}. {hint}")
+
+
+# -- from files -----------------------------------------------------------------------------------------------------
+
+
+def stem(path: Path) -> str:
+    """A file's name without its suffix, or both of them for .nii.gz."""
+    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
+
+
+def example_files(folder: Path) -> list[Path]:
+    """Images and volumes below a folder, sorted; hidden ones are left out.
+
+    Raises:
+        RequestError: there is none.
+    """
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if (path.suffix.lower() in SUFFIXES or path.name.lower().endswith(VOLUMES))
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    if not files:
+        raise RequestError(f"{folder} holds no images or volumes ({', '.join(sorted((*SUFFIXES, *VOLUMES)))}).")
+    return files
+
+
+def partners(examples: list[Path], masks: list[Path]) -> list[Path]:
+    """The mask of each example, by stem.
+
+    Raises:
+        RequestError: one has no mask, a mask has no example, or two files share a stem.
+    """
+    by_stem: dict[str, Path] = {}
+    for kind, files in (("examples", examples), ("masks", masks)):
+        stems = [stem(path) for path in files]
+        twice = sorted({s for s in stems if stems.count(s) > 1}) if len(set(stems)) < len(stems) else []
+        _raise(twice, len(files), "Give each a name of its own.", f"{kind} share their names with others")
+        by_stem = dict(zip(stems, files, strict=True))
+    found = {stem(e): next((by_stem[stem(e) + end] for end in ("", *ENDINGS) if stem(e) + end in by_stem), None) for e in examples}
+    missing = [e.name for e in examples if found[stem(e)] is None]
+    _raise(missing, len(examples), "Examples and masks are matched by the stems of their names.", "examples have no mask")
+    unused = sorted(path.name for path in set(masks) - set(found.values()))
+    _raise(unused, len(masks), "Examples and masks are matched by the stems of their names.", "masks have no example")
+    return [path for path in found.values() if path is not None]
+
+
+def read_example(path: Path, mode: str | None = None) -> np.ndarray:
+    """One image, signal or volume.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    if path.suffix.lower() == ".npy":
+        return read_npy(path)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return _read_nifti(path)
+    return decode(path, None, mode)
+
+
+def _read_nifti(path: Path) -> np.ndarray:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise RequestError(f"To read {path.name} calco needs nibabel: pip install 'calco[volumes]'.") from error
+    try:
+        return np.asanyarray(nibabel.load(path).dataobj)  # pyright: ignore[reportAttributeAccessIssue]
+    except Exception as error:  # damaged files raise what their damage leads to
+        raise Corrupt(f"{path} is not a readable NIfTI file: {error}.") from error
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A mask of whole numbers: indices of a palette, grey levels, or an array.
+
+    Raises:
+        RequestError: it cannot be read, or has colours in place of numbers.
+    """
+    if not path.suffix.lower() in SUFFIXES:
+        mask = read_example(path)
+        return mask.astype(np.int64) if mask.dtype.kind == "f" and (mask == mask.round()).all() else mask
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
+                raise RequestError(f"{path} is a picture in colours ({image.mode}): masks hold class numbers, or a palette.")
+            return np.asarray(image).astype(np.int32)
+    except RequestError:
+        raise
+    except Exception as error:
+        raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it.") from error
+
+
+def read_classes(*folders: Path) -> tuple[str, ...]:
+    """Names from the first classes.txt in these folders: one a line in order, or each behind its number; () without one."""
+    path = next((folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()), None)
+    if path is None:
+        return ()
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    numbered = [line.split(maxsplit=1) for line in lines]
+    if all(len(parts) == 2 and parts[0].isdigit() for parts in numbered):
+        names = {int(number): name for number, name in numbered}
+        if sorted(names) != list(range(len(names))):
+            raise RequestError(f"{path} skips or repeats a number: give the classes the numbers 0 to {len(names) - 1}.")
+        return tuple(names[i] for i in range(len(names)))
+    return tuple(lines)
