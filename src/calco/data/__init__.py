@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from calco.data.images import ImageSchema
+from calco.data.masks import VOID, MaskedSource, open_masked
+from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, split, with_classes
 from calco.data.vectors import VectorSchema
@@ -16,6 +18,8 @@ from calco.errors import RequestError, one_of
 __all__ = [
     "ArraySource",
     "ImageSchema",
+    "MaskedSource",
+    "PlacesSchema",
     "Raw",
     "Schema",
     "Source",
@@ -40,6 +44,9 @@ def open_data(
     size: tuple[int, int] | None = None,
     mode: str | None = None,
     skip_corrupt: bool = False,
+    masks: Any = None,
+    ignore_index: int = VOID,
+    instances: bool = False,
 ) -> Source:
     """A source of what `data` names or holds.
 
@@ -52,11 +59,20 @@ def open_data(
         size: height and width to fit the images of a folder to.
         mode: L or RGB, to convert the images of a folder to.
         skip_corrupt: leave out images of a folder that cannot be read.
+        masks: a class for every place of the examples: a folder, an npy file or arrays like theirs.
+        ignore_index: the value of places in masks that do not count.
+        instances: the masks number objects from 1: learn objects against the rest, 0.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    if masks is not None:
+        if y is not None or labels is not None or size or skip_corrupt:
+            raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")
+        again = {"data": str(Path(data).resolve()), "masks": str(Path(masks).resolve())} if _paths(data, masks) else None
+        more = {"ignore_index": ignore_index, "instances": instances, "mode": mode}
+        return open_masked(data, masks, ignore=ignore_index, instances=instances, mode=mode, open=again and again | more)
     size = size and (size[0], size[1])  # JSON knows no tuples, and the fingerprint of a folder tells them from lists
     if labels is not None:
         if y is not None:
@@ -85,6 +101,10 @@ def open_data(
         raise
     except (ValueError, TypeError) as error:
         raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
+
+
+def _paths(*data: Any) -> bool:
+    return all(isinstance(one, (str, os.PathLike)) for one in data)
 
 
 def _check_options(size: Any, mode: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.source import ArraySource
+from calco.data.source import ArraySource, Source
 from calco.data.values import numpy_type
 from calco.errors import RequestError
 
@@ -78,7 +78,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, Any]:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as error:  # as above
         raise RequestError(f"{path} is not a readable npz file of numbers: {error}.") from error
-    for x, y in (("x", "y"), ("data", "labels"), ("images", "labels")):
+    for x, y in (("x", "y"), ("data", "labels"), ("images", "labels"), ("images", "masks"), ("signal", "label")):
         if x in arrays:
             return arrays[x], arrays.get(y)
     if len(arrays) == 1:
@@ -140,7 +140,7 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     return ArraySource(values, y, names=names, dtypes=dtypes, open=open, about=about)
 
 
-def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> ArraySource:
+def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> Source:
     """The examples in one file, by its suffix.
 
     Raises:
@@ -153,6 +153,10 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> ArraySource:
         return ArraySource(read_npy(path), y, open=open, about=about)
     if suffix == ".npz":
         x, own = read_npz(path)
+        if y is None and own is not None and own.ndim > 1:
+            from calco.data.masks import MaskedSource
+
+            return MaskedSource(x, own, about=about, open=open)
         return ArraySource(x, own if y is None else y, open=open, about=about)
     if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return ArraySource(read_idx(path), y, open=open, about=about)

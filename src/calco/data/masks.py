@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.files import read_npy, read_npz
+from calco.data.files import read_npy
 from calco.data.folder import IN_MEMORY, SUFFIXES, WORKERS, Corrupt, decode
 from calco.data.places import PlacesSchema
-from calco.data.source import Raw, Source
+from calco.data.source import Raw
 from calco.data.values import check_finite
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
@@ -218,7 +218,9 @@ def partners(examples: list[Path], masks: list[Path]) -> list[Path]:
         twice = sorted({s for s in stems if stems.count(s) > 1}) if len(set(stems)) < len(stems) else []
         _raise(twice, len(files), "Give each a name of its own.", f"{kind} share their names with others")
         by_stem = dict(zip(stems, files, strict=True))
-    found = {stem(e): next((by_stem[stem(e) + end] for end in ("", *ENDINGS) if stem(e) + end in by_stem), None) for e in examples}
+    found = {
+        stem(e): next((by_stem[stem(e) + end] for end in ("", *ENDINGS) if stem(e) + end in by_stem), None) for e in examples
+    }
     missing = [e.name for e in examples if found[stem(e)] is None]
     _raise(missing, len(examples), "Examples and masks are matched by the stems of their names.", "examples have no mask")
     unused = sorted(path.name for path in set(masks) - set(found.values()))
@@ -256,7 +258,7 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         RequestError: it cannot be read, or has colours in place of numbers.
     """
-    if not path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         mask = read_example(path)
         return mask.astype(np.int64) if mask.dtype.kind == "f" and (mask == mask.round()).all() else mask
     from PIL import Image
@@ -285,3 +287,91 @@ def read_classes(*folders: Path) -> tuple[str, ...]:
             raise RequestError(f"{path} skips or repeats a number: give the classes the numbers 0 to {len(names) - 1}.")
         return tuple(names[i] for i in range(len(names)))
     return tuple(lines)
+
+
+class Decoded(Sequence[np.ndarray]):
+    """Files read one by one when they are asked for."""
+
+    def __init__(self, files: list[Path], read: Callable[[Path], np.ndarray]) -> None:
+        self.files, self.read = files, read
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.read(self.files[index])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for start in range(0, len(self), 4 * WORKERS):
+                yield from pool.map(self.read, self.files[start : start + 4 * WORKERS])
+
+
+def read_all(files: list[Path], read: Callable[[Path], np.ndarray]) -> Sequence[np.ndarray]:
+    """All files, in memory where they fit."""
+    lazy = Decoded(files, read)
+    return lazy if lazy[0].nbytes * len(files) > IN_MEMORY else list(lazy)
+
+
+def open_masked(
+    data: Any,
+    masks: Any,
+    *,
+    ignore: int = VOID,
+    instances: bool = False,
+    mode: str | None = None,
+    open: dict[str, Any] | None = None,
+) -> MaskedSource:
+    """Examples with their masks.
+
+    Args:
+        data: a folder of images or volumes, an npy file, an array (n, ...) or a list of arrays.
+        masks: the same of masks.
+        ignore: the value of places that do not count.
+        instances: masks number objects from 1, 0 being none: learn objects against the rest.
+        mode: L or RGB, to convert images to.
+        open: how `open_data` opens it again.
+
+    Raises:
+        RequestError: something is missing, cannot be read, or does not fit.
+    """
+    called, classes, about = [], (), "the examples"
+    if isinstance(data, (str, os.PathLike)) != isinstance(masks, (str, os.PathLike)):
+        raise RequestError("Give examples and masks alike: two paths, or two arrays.")
+    if isinstance(data, (str, os.PathLike)):
+        examples_at, masks_at = Path(data), Path(masks)
+        for path in (examples_at, masks_at):
+            if not path.exists():
+                raise RequestError(f"There is no file or folder {path}.")
+        if examples_at.is_dir() != masks_at.is_dir():
+            raise RequestError(f"Give two folders or two files: {examples_at} and {masks_at} are one of each.")
+        files = example_files(examples_at) if examples_at.is_dir() else [examples_at]
+        about = f"the folder {examples_at.name}" if examples_at.is_dir() else examples_at.name
+        if examples_at.is_dir():
+            found = partners(files, example_files(masks_at))
+            called, classes = [path.name for path in files], read_classes(masks_at, examples_at, masks_at.parent)
+            mode = mode or _common_mode(files)
+            data, masks = read_all(files, lambda path: read_example(path, mode)), read_all(found, read_mask)
+        else:
+            data, masks = read_npy(examples_at), read_npy(masks_at)
+    if instances:
+        masks = [(np.asarray(mask) > 0).astype(np.uint8) for mask in masks]
+        classes = ("background", "object")
+    if classes and ignore == len(classes) - 1:
+        classes = classes[:-1]  # the last of the list names the places to ignore
+    return MaskedSource(data, masks, classes=classes, ignore=ignore, called=called, about=about, open=open)
+
+
+def _common_mode(files: list[Path]) -> str | None:
+    """RGB for images of which one has colours, else what they are."""
+    from PIL import Image
+
+    modes = set()
+    for path in files:
+        if path.suffix.lower() in SUFFIXES:
+            try:
+                with Image.open(path) as image:
+                    modes.add("L" if image.mode in ("L", "1") else "RGB")
+            except Exception as error:
+                raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it.") from error
+    return "RGB" if "RGB" in modes else None

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from calco.data.images import ImageSchema, fit_images
+from calco.data.masks import MaskedSource
+from calco.data.places import PlacesSchema
 from calco.data.source import Source
 from calco.data.vectors import VectorSchema, fit_vectors
 from calco.errors import RequestError, one_of
 
-Schema = ImageSchema | VectorSchema
+Schema = ImageSchema | VectorSchema | PlacesSchema
 
 
 def infer_schema(source: Source) -> Schema:
@@ -22,6 +24,8 @@ def infer_schema(source: Source) -> Schema:
     Raises:
         RequestError: the examples are neither images nor vectors, or a value is not finite.
     """
+    if isinstance(source, MaskedSource):
+        return source.schema()
     first = source.take(np.arange(1)).x
     if first.ndim == 2:
         return fit_vectors(source, first)
@@ -39,7 +43,7 @@ def schema_from_json(content: dict[str, Any]) -> Schema:
     Raises:
         RequestError: the content is not such a schema.
     """
-    kinds: dict[str, type[ImageSchema] | type[VectorSchema]] = {"image": ImageSchema, "vector": VectorSchema}
+    kinds: dict[str, Any] = {kind.kind: kind for kind in (ImageSchema, VectorSchema, PlacesSchema)}
     if not isinstance(content, dict):
         raise RequestError("The schema in run.json is damaged or was edited: it is not an object.")
     fields = dict(content)

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from calco.nets.upsampling import CONVOLUTIONS, UPSAMPLINGS, max_pooling
+from calco.errors import RequestError
+from calco.nets.conv import ConvEncoder
+from calco.nets.upsampling import CONVOLUTIONS, UPSAMPLINGS, crop, linear, max_pooling
 
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -26,9 +28,9 @@ class Levels(NamedTuple):
     bottom: Tensor
 
 
-def block(channels: int, out: int, dims: int, kernel: int = 3, act: bool = True) -> nn.Sequential:
+def block(channels: int, out: int, dims: int, kernel: int = 3, act: bool = True, stride: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, and a ReLU unless `act` is False: (n, channels, ...) to (n, out, ...)."""
-    conv = CONVOLUTIONS[dims](channels, out, kernel, padding=kernel // 2, bias=False)
+    conv = CONVOLUTIONS[dims](channels, out, kernel, stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return nn.Sequential(conv, NORMS[dims](out), *([nn.ReLU(inplace=True)] if act else []))
 
@@ -40,6 +42,18 @@ def stage(channels: int, widths: Sequence[int], dims: int, act: bool = True) -> 
 
 
 class Trunk(nn.Module):
+    """What decoders know of a trunk: sides of an example, channels of the maps and of the bottom.
+
+    It works on what a stem made of an example; `stem` is the stride of that.
+    """
+
+    dims: int
+    widths: tuple[int, ...]
+    last: int
+    stem: int = 1
+
+
+class PoolingTrunk(Trunk):
     """Levels of `blocks` convolutions and a max pooling each, as in VGG, and perhaps a bottom below the last.
 
     Args:
@@ -48,21 +62,23 @@ class Trunk(nn.Module):
         blocks: convolutions in a level.
         dims: sides of an example, 1 to 3.
         bottom: side of the first kernel of the bottom, two convolutions at the coarsest sides; 0 for none.
+        stem: stride of a convolution before the first level.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], blocks: int, dims: int, bottom: int = 3) -> None:
+    def __init__(self, channels: int, widths: Sequence[int], blocks: int, dims: int, bottom: int = 3, stem: int = 1) -> None:
         super().__init__()
-        self.dims, self.widths = dims, tuple(widths)
-        entries = (channels, *widths[:-1])
+        self.dims, self.widths, self.last, self.stem = dims, tuple(widths), widths[-1], stem
+        self.entry = block(channels, widths[0], dims, stem + 2 + stem % 2, stride=stem) if stem > 1 else nn.Identity()
+        entries = (widths[0] if stem > 1 else channels, *widths[:-1])
         self.levels = nn.ModuleList(stage(a, [b] * blocks, dims) for a, b in zip(entries, widths, strict=True))
-        last = widths[-1]
-        self.bottom = (
-            nn.Sequential(block(last, 2 * last, dims, bottom), block(2 * last, last, dims)) if bottom else nn.Identity()
-        )
+        self.bottom = nn.Sequential()
+        if bottom:
+            self.bottom.extend((block(self.last, 2 * self.last, dims, bottom), block(2 * self.last, self.last, dims)))
 
     def forward(self, x: Tensor) -> Levels:
         """(n, channels, ...) to its levels, the sides of each half of those before, rounded up."""
         maps, pooled, switches = [], [], []
+        x = self.entry(x)
         for level in self.levels:
             x = level(x)
             maps.append(x)
@@ -70,6 +86,34 @@ class Trunk(nn.Module):
             pooled.append(x)
             switches.append(switch)
         return Levels(maps, pooled, switches, self.bottom(x))
+
+
+class EncoderTrunk(Trunk):
+    """The convolutions of an image encoder as a trunk: its first convolution with a stride is the stem, the others pool."""
+
+    stem = 2
+    dims = 2
+
+    def __init__(self, encoder: ConvEncoder) -> None:
+        super().__init__()
+        starts = [i for i, layer in enumerate(encoder.body) if isinstance(layer, nn.Conv2d)]
+        ends = [*starts[1:], len(encoder.body)]
+        self.steps = nn.ModuleList(encoder.body[i:j] for i, j in zip(starts, ends, strict=True))
+        channels = [encoder.body[i].out_channels for i in starts]  # type: ignore[union-attr]
+        if len(channels) < 2:
+            raise RequestError("These images are too small for an encoder with levels to decode from.")
+        self.widths, self.last = tuple(channels[:-1]), channels[-1]
+
+    def forward(self, x: Tensor) -> Levels:
+        """(n, channels, height, width) to its levels."""
+        maps, pooled = [], []
+        for i, step in enumerate(self.steps):
+            x = step[0](x)
+            if i:
+                pooled.append(x)
+            x = step[1:](x)
+            maps.append(x)
+        return Levels(maps[:-1], pooled, [], maps[-1])
 
 
 class ScoreDecoder(nn.Module):
@@ -82,7 +126,7 @@ class ScoreDecoder(nn.Module):
         super().__init__()
         dims, widths = trunk.dims, trunk.widths
         operator = UPSAMPLINGS[upsampling]
-        self.score = CONVOLUTIONS[dims](widths[-1], classes, 1)
+        self.score = CONVOLUTIONS[dims](trunk.last, classes, 1)
         finer = [len(widths) - 2 - i for i in range(skips)]
         self.finer = finer
         self.scores = nn.ModuleList(CONVOLUTIONS[dims](widths[i], classes, 1) for i in finer)
@@ -118,12 +162,13 @@ class MirrorDecoder(nn.Module):
     def __init__(self, trunk: Trunk, classes: int, blocks: int, upsampling: str, skips: str, act: bool, deep: bool) -> None:
         super().__init__()
         self.skips, dims, widths = skips, trunk.dims, trunk.widths
-        self.ups = nn.ModuleList(UPSAMPLINGS[upsampling](width, dims) for width in widths)
+        entries = (*widths[:-1], trunk.last)
+        self.ups = nn.ModuleList(UPSAMPLINGS[upsampling](entry, dims) for entry in entries)
         self.levels, self.heads = nn.ModuleList(), nn.ModuleList()
-        for i, width in enumerate(widths):
+        for i, (entry, width) in enumerate(zip(entries, widths, strict=True)):
             out = widths[max(i - 1, 0)]
-            entry = 2 * width if skips == "concat" else width
-            self.levels.append(stage(entry, [width] * (blocks - 1) + [out], dims, act))
+            both = entry + width if skips == "concat" else entry
+            self.levels.append(stage(both, [width] * (blocks - 1) + [out], dims, act))
             self.heads.append(CONVOLUTIONS[dims](out, classes, 1) if i == 0 or deep else nn.Identity())
         self.deep = deep
 
@@ -132,7 +177,7 @@ class MirrorDecoder(nn.Module):
         x, scores = levels.bottom, []
         for i in range(len(self.levels) - 1, -1, -1):
             skip = levels.maps[i]
-            x = self.ups[i](x, skip.shape[2:], levels.switches[i])
+            x = self.ups[i](x, skip.shape[2:], levels.switches[i] if levels.switches else None)
             if self.skips != "none":
                 x = x + skip if self.skips == "add" else torch.cat((x, skip), 1)
             x = self.levels[i](x)
@@ -163,7 +208,7 @@ ARCHITECTURES = {
 
 
 class SegmentationNet(nn.Module):
-    """A trunk and a decoder."""
+    """A trunk, a decoder, and interpolation back over the trunk's stem."""
 
     def __init__(self, trunk: Trunk, decoder: nn.Module) -> None:
         super().__init__()
@@ -171,4 +216,49 @@ class SegmentationNet(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(n, channels, ...) of any size to scores (n, classes, ...), and coarser ones the decoder gives beside them."""
-        return self.decoder(self.trunk(x), x.shape[2:])
+        stem, size = self.trunk.stem, x.shape[2:]
+        scores = self.decoder(self.trunk(x), [-(-side // stem) for side in size])
+        return scores if stem == 1 else [crop(linear(scores[0], stem), size), *scores[1:]]
+
+
+def make_segmentation_net(
+    architecture: str,
+    trunk: Trunk,
+    classes: int,
+    *,
+    upsampling: str = "auto",
+    skips: str = "auto",
+    blocks: int = 2,
+    deep: bool = False,
+) -> SegmentationNet:
+    """The net of an architecture's name.
+
+    Args:
+        architecture: one of `ARCHITECTURES`.
+        trunk: whose levels it decodes.
+        classes: how many.
+        upsampling: one of `UPSAMPLINGS`, or auto for the architecture's own.
+        skips: none, add or concat for decoders that mirror the trunk, or auto.
+        blocks: convolutions in a level of such a decoder.
+        deep: scores of coarser levels too.
+
+    Raises:
+        RequestError: these do not go together.
+    """
+    plan = ARCHITECTURES[architecture]
+    operator = plan.upsampling if upsampling == "auto" else upsampling
+    switched, pools = UPSAMPLINGS[operator].switched, isinstance(trunk, PoolingTrunk)
+    if switched and not (pools and isinstance(plan.skips, str)):
+        why = "scores have no pooling to undo" if pools else "the encoder of a run halves by convolutions, not by pooling"
+        others = ", ".join(name for name, kind in UPSAMPLINGS.items() if not kind.switched)
+        raise RequestError(f"max_unpooling does not go with {architecture} here: {why}. Choose from {others}.")
+    if isinstance(plan.skips, int):
+        if skips != "auto":
+            raise RequestError(f"{architecture} has skips of its own: leave skips at auto.")
+        if len(trunk.widths) <= plan.skips:
+            raise RequestError(f"{architecture} needs {plan.skips + 1} levels or more; there are {len(trunk.widths)}.")
+        return SegmentationNet(trunk, ScoreDecoder(trunk, classes, operator, plan.skips))
+    kind = plan.skips if skips == "auto" else skips
+    if kind == "add" and trunk.last != trunk.widths[-1]:
+        raise RequestError("skips 'add' needs as many channels at the bottom as in the level above it: use 'concat'.")
+    return SegmentationNet(trunk, MirrorDecoder(trunk, classes, blocks, operator, kind, plan.act, deep))
