@@ -1,0 +1,220 @@
+"""Semantic segmentation: a class for every place of a signal, an image or a volume.
+
+Fully convolutional nets (Long, Shelhamer and Darrell 2015) in six architectures, with any in-network upsampling; the trunk
+may begin as the encoder of an autoencoder that never saw a label.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco.contract import Batch, Model, Turn, Verdict
+from calco.data import PlacesSchema, Schema, Source, open_data
+from calco.errors import RequestError
+from calco.estimator import Estimator, at_least
+from calco.maths.overlap import confusion, cross_entropy, dice, focal, overlap
+from calco.nets.augment import Augmentation
+from calco.nets.segmentation import ARCHITECTURES, PoolingTrunk, make_segmentation_net
+from calco.training import Training
+
+LOSSES = {"cross_entropy": cross_entropy, "dice": dice, "focal": focal}
+STATISTICS = 64
+"""Passes of a batch from which the statistics of batch normalisation are taken anew after training, at most."""
+
+
+class SegmenterModel(Model):
+    """The mathematics of segmentation, for any net.
+
+    Args:
+        net: (n, channels, ...) to a list: scores (n, classes, ...), and coarser ones.
+        count: classes.
+        losses: names of those that are summed.
+        weights: of the classes, (count,), or None.
+        deep: weight of the loss of coarser scores.
+        augmentation: changes examples and masks alike in training.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        count: int,
+        *,
+        losses: tuple[str, ...] = ("cross_entropy",),
+        weights: Tensor | None = None,
+        deep: float = 0.0,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        super().__init__()
+        self.net, self.count, self.losses, self.deep = net, count, losses, deep
+        self.register_buffer("weights", weights)
+        self._augmentation = [augmentation]  # in a list: not a child, since nothing of it is learned
+
+    def _loss(self, scores: Tensor, mask: Tensor) -> Tensor:
+        weights: Any = self.weights
+        return torch.stack([LOSSES[name](scores, mask, weights) for name in self.losses]).sum()
+
+    def turns(self, batch: Batch) -> Iterator[Turn]:
+        """One turn: the loss of augmented examples."""
+        x, mask = batch.x, _mask_of(batch)
+        augment = self._augmentation[0]
+        if augment is not None:
+            x, mask = augment(x, mask)
+        scores, *coarser = self.net(x)
+        loss = self._loss(scores, mask)
+        if self.deep:
+            for score in coarser:
+                mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[score.ndim]
+                loss = loss + self.deep * self._loss(F.interpolate(score, mask.shape[1:], mode=mode), mask)
+        yield Turn("model", loss, {})
+
+    def judge(self, batches: Iterable[Batch]) -> Verdict:
+        """1 - mean IU over all held-out places; beside it pixel accuracy."""
+        counts = torch.zeros(self.count, self.count, dtype=torch.int64)
+        for batch in batches:
+            counts += confusion(self.segment(batch.x), _mask_of(batch), self.count).cpu()
+        found = overlap(counts)
+        return Verdict(1 - found.mean_iu, {"mean_iu": found.mean_iu, "pixel_accuracy": found.pixel_accuracy})
+
+    def conclude(self, batches: Iterable[Batch]) -> None:
+        """Take the statistics of batch normalisation anew, with the weights as they ended."""
+        norms = [m for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        before = [(norm.momentum, norm.training) for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over what follows
+            norm.train()
+        parts = (part for batch in batches for part in batch.x.split(8))
+        for _, part in zip(range(STATISTICS), parts, strict=False):
+            self.net(part)
+        for norm, (momentum, training) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.train(training)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Scores of the classes: (n, channels, ...) to (n, classes, ...)."""
+        return self.net(x)[0]
+
+    def segment(self, x: Tensor) -> Tensor:
+        """The class of every place: (n, channels, ...) to (n, ...)."""
+        return self.scores(x).argmax(1)
+
+
+def _mask_of(batch: Batch) -> Tensor:
+    if batch.y is None or batch.y.ndim != batch.x.ndim - 1:
+        raise RequestError("A segmenter learns from masks, a class for every place: give them as y, or with --masks.")
+    return batch.y
+
+
+class Segmenter(Estimator):
+    """Semantic segmentation by a fully convolutional net: a class for every place of signals, images or volumes.
+
+    Args:
+        architecture: how scores come back to full size.
+        upsampling: the operator on the way up; auto takes the architecture's own.
+        skips: whether decoders that mirror the trunk take its maps; auto does as the architecture.
+        levels: times that the sides are halved; 0 takes as many as leave the smaller side 4 places, 5 at most.
+        width: channels of the first level; each further level has twice as many, up to 8 times.
+        blocks: convolutions in a level.
+        stem: stride of a convolution before the first level; the scores are interpolated back over it.
+        loss: what is minimised, a sum where several are named.
+        balanced: weigh the classes in the loss by median frequency.
+        class_weights: weights of the classes in the loss, one for each; none given, all alike.
+        deep: weight of the loss of coarser scores (deep supervision); 0 for none.
+        flip: mirror half of the images in training.
+        zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
+        colour: range in which brightness and contrast of images vary in training; 0 for none.
+        crop: sides of the pieces of images to train on; none given, whole images.
+        training: settings, or a dict of those that differ from the family's recipe.
+    """
+
+    family = "segmenter"
+    model_class = SegmenterModel
+    recipe = Training(steps=1500, batch_size=8, lr=2e-3, weight_decay=1e-4, ema=0.99, clip=5.0)
+
+    def __init__(
+        self,
+        architecture: Literal["fcn32s", "fcn16s", "fcn8s", "deconvnet", "segnet", "unet"] = "unet",
+        *,
+        upsampling: Literal[
+            "auto",
+            "nearest",
+            "bed_of_nails",
+            "max_unpooling",
+            "transpose",
+            "bilinear",
+            "pixel_shuffle",
+            "resize_convolution",
+        ] = "auto",
+        skips: Literal["auto", "none", "add", "concat"] = "auto",
+        levels: int = 0,
+        width: int = 32,
+        blocks: int = 2,
+        stem: int = 1,
+        loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy",
+        balanced: bool = False,
+        class_weights: tuple[float, ...] = (),
+        deep: float = 0.0,
+        flip: bool = True,
+        zoom: float = 0.5,
+        colour: float = 0.2,
+        crop: tuple[int, ...] = (),
+        training: Training | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.architecture = architecture
+        self.upsampling = upsampling
+        self.skips = skips
+        self.levels = levels
+        self.width = width
+        self.blocks = blocks
+        self.stem = stem
+        self.loss = loss
+        self.balanced = balanced
+        self.class_weights = class_weights
+        self.deep = deep
+        self.flip = flip
+        self.zoom = zoom
+        self.colour = colour
+        self.crop = crop
+        self.training = training
+
+    def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
+        """Examples with masks, given as a pair too."""
+        if isinstance(x, tuple) and len(x) == 2 and y is None:
+            x, y = x
+        return open_data(x) if y is None else open_data(x, masks=y)
+
+    def build(self, schema: Schema) -> SegmenterModel:
+        """The net for data of this schema."""
+        if not isinstance(schema, PlacesSchema):
+            raise RequestError("A segmenter learns from masks, a class for every place: give them as y, or with --masks.")
+        at_least(self, 1, "width", "blocks", "stem")
+        at_least(self, 0, "levels", "deep", "colour")
+        plan, dims = ARCHITECTURES[self.architecture], schema.dims
+        levels = self.levels or max(1, min(5, int(math.log2(max(2, min(schema.sides) / self.stem / 4)))))
+        widths = [self.width * min(2**i, 8) for i in range(levels)]
+        trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem)
+        options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks")}
+        net = make_segmentation_net(self.architecture, trunk, len(schema.classes), deep=self.deep > 0, **options)
+        augmentation = Augmentation(self.flip, self.zoom, self.colour, self.crop) if dims == 2 else None
+        return SegmenterModel(
+            net,
+            len(schema.classes),
+            losses=tuple(self.loss.split("+")),
+            weights=self._weights(schema),
+            deep=self.deep,
+            augmentation=augmentation,
+        )
+
+    def _weights(self, schema: PlacesSchema) -> Tensor | None:
+        given = schema.balance() if self.balanced else self.class_weights
+        if not given:
+            return None
+        if self.balanced and self.class_weights:
+            raise RequestError("Give class_weights or balanced, not both.")
+        if len(given) != len(schema.classes):
+            raise RequestError(f"There are {len(given)} class weights for {len(schema.classes)} classes: give one each.")
+        return torch.tensor(given, dtype=torch.float32)

@@ -1,0 +1,57 @@
+"""Changes of examples and their masks that leave what is to be learned as it is, for training.
+
+Kornia does them, on tensors, so that they run where the training runs. Its random numbers are torch's own: within a step
+they are a function of (seed, step), like all others.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calco.maths.overlap import IGNORED
+
+
+class Augmentation:
+    """Random flips, crops, scales and colours of images and their masks.
+
+    Args:
+        flip: mirror half of the images from left to right.
+        zoom: least share of an image's area that is cut out and scaled up; 1 for none.
+        colour: range in which brightness, contrast and saturation vary; 0 for none.
+        crop: height and width of the pieces to train on; () keeps the size.
+    """
+
+    def __init__(self, flip: bool = True, zoom: float = 0.5, colour: float = 0.2, crop: tuple[int, ...] = ()) -> None:
+        self.flip, self.zoom, self.colour, self.crop = flip, zoom, colour, crop
+        self._made: dict[tuple[int, ...], Any] = {}
+
+    def _for(self, channels: int, height: int, width: int) -> Any:
+        """Kornia's sequence for images of this size."""
+        key = (channels, height, width)
+        if key not in self._made:
+            import kornia.augmentation as kornia
+
+            steps: list[Any] = []
+            if self.flip:
+                steps.append(kornia.RandomHorizontalFlip(p=0.5))
+            size = (self.crop[0], self.crop[1]) if self.crop else (height, width)
+            if self.zoom < 1:
+                shape = width / height
+                steps.append(kornia.RandomResizedCrop(size, scale=(self.zoom, 1.0), ratio=(0.8 * shape, 1.25 * shape)))
+            elif self.crop:
+                steps.append(kornia.RandomCrop(size, pad_if_needed=True, padding_mode="reflect"))
+            if self.colour:
+                span = (1 - self.colour, 1 + self.colour)
+                steps += [kornia.RandomBrightness(span, clip_output=False), kornia.RandomContrast(span, clip_output=False)]
+                if channels == 3:
+                    steps.append(kornia.RandomSaturation(span))
+            self._made[key] = kornia.AugmentationSequential(*steps, data_keys=["input", "mask"])
+        return self._made[key]
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (n, channels, height, width) and masks (n, height, width) to the same, perhaps of the size of crops."""
+        # Shifted, because what a step brings in from beyond the border is 0: so it is ignored.
+        images, masks = self._for(*x.shape[1:])(x, (mask - IGNORED)[:, None].to(x.dtype))
+        return images, masks[:, 0].round().long() + IGNORED
