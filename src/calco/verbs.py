@@ -14,11 +14,15 @@ from torch import Tensor, nn
 
 from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, open_data, with_classes
+from calco.data.masks import open_examples
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.maths import noise
 from calco.memory import kept
+from calco.tiling import tiled, whole
 
+PLACES = 2**18
+"""Places of an example that are worked on at once when each gets a class."""
 CHUNK = 500
 """Examples worked on at once after training."""
 
@@ -70,6 +74,43 @@ class Verbs(BaseEstimator):
     def _fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first, or calco.load a run.")
+
+    # -- segmentation -----------------------------------------------------------------------------------------------
+
+    @available_if(can("segment"))
+    def segment(self, x: Any, *, tile: int = 0) -> Any:
+        """The class of every place: indices of `schema_.classes`, uint8.
+
+        Args:
+            x: an array (n, ...), one example, a list of examples of any sizes, a folder, a file or a source.
+            tile: sides of the pieces that larger examples are worked on in; 0 takes some 260,000 places.
+
+        Returns:
+            (n, *sides) where an array was given or all have one size, else a list.
+        """
+        self._fitted()
+        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in open_examples(x, self.schema_)[1]]
+        if isinstance(x, np.ndarray) and x.ndim == self.schema_.raw_axes:
+            return found[0]
+        return np.stack(found) if len({mask.shape for mask in found}) == 1 else found
+
+    def sides_of(self, raw: np.ndarray) -> tuple[int, ...]:
+        """Sides of one raw example."""
+        return raw.shape[: len(self.schema_.shape) - 1]
+
+    def bands(self, raw: np.ndarray, tile: int = 0) -> Iterator[tuple[slice, Tensor]]:
+        """Probabilities of the classes of one raw example, a band of its first side at a time: (classes, ...), float32."""
+        model: Any = self._model()
+        sides, device = self.sides_of(raw), device_of(model)
+        tile = tile or round(PLACES ** (1 / len(sides)))
+
+        def probabilities(part: tuple[slice, ...]) -> Tensor:
+            with torch.inference_mode():
+                scores = model.scores(self.schema_.encode(raw[part][None]).to(device))
+                return torch.softmax(scores.float(), 1)[0].cpu()
+
+        with kept():
+            yield from tiled(probabilities, sides, tile=tile, overlap=tile // 4, cell=model.cell)
 
     # -- data -------------------------------------------------------------------------------------------------------
 

@@ -375,3 +375,42 @@ def _common_mode(files: list[Path]) -> str | None:
             except Exception as error:
                 raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it.") from error
     return "RGB" if "RGB" in modes else None
+
+
+def open_examples(data: Any, schema: PlacesSchema) -> tuple[list[str], Sequence[np.ndarray]]:
+    """Examples without masks, of any sizes, and their names.
+
+    Args:
+        data: a folder of images or volumes, one file, an array of one example or (n, ...), a list of arrays, or a source.
+        schema: what an example is.
+
+    Raises:
+        RequestError: there is no such thing, or it cannot be read.
+    """
+    mode = {1: "L", 3: "RGB"}.get(schema.channels) if schema.dims == 2 and schema.dtype == "uint8" else None
+    if isinstance(data, (str, os.PathLike)):
+        path = Path(data)
+        if path.is_dir():
+            files = example_files(path)
+            return [stem(file) for file in files], Decoded(files, lambda file: read_example(file, mode))
+        if path.suffix.lower() in SUFFIXES or path.name.lower().endswith(VOLUMES):
+            if not path.is_file():
+                raise RequestError(f"There is no file or folder {path}.")
+            data = read_example(path, mode)
+            if data.ndim == schema.raw_axes:
+                return [stem(path)], [data]
+        else:
+            from calco.data import open_data
+
+            data = open_data(data)
+    if isinstance(data, MaskedSource):
+        return [stem(Path(name)) for name in data.called], data.x
+    if hasattr(data, "take") and hasattr(data, "describe"):
+        data = [data.take(np.arange(i, i + 1)).x[0] for i in range(len(data))]
+    if isinstance(data, (list, tuple)):
+        items = [np.asarray(item) for item in data]
+    else:
+        array = np.asarray(data)
+        items = [array] if array.ndim == schema.raw_axes else list(array)
+    digits = len(str(max(0, len(items) - 1)))
+    return [f"{i:0{digits}}" for i in range(len(items))], items

@@ -94,6 +94,12 @@ class SegmenterModel(Model):
             norm.momentum = momentum
             norm.train(training)
 
+    @property
+    def cell(self) -> int:
+        """Sides of the coarsest cell, in places of an example."""
+        net: Any = self.net
+        return net.cell
+
     def scores(self, x: Tensor) -> Tensor:
         """Scores of the classes: (n, channels, ...) to (n, classes, ...)."""
         return self.net(x)[0]

@@ -213,6 +213,8 @@ class SegmentationNet(nn.Module):
     def __init__(self, trunk: Trunk, decoder: nn.Module) -> None:
         super().__init__()
         self.trunk, self.decoder = trunk, decoder
+        self.cell = trunk.stem * 2 ** len(trunk.widths)
+        """Sides of the coarsest cell, in places of an example."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(n, channels, ...) of any size to scores (n, classes, ...), and coarser ones the decoder gives beside them."""
