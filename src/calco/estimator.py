@@ -18,7 +18,7 @@ from sklearn.utils.metaestimators import available_if
 
 import calco
 from calco.contract import Batch, Model
-from calco.data import Schema, Source, infer_schema, open_data, schema_from_json, split, with_classes
+from calco.data import PlacesSchema, Schema, Source, infer_schema, open_data, schema_from_json, split, with_classes
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.runs import Run
@@ -45,6 +45,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     training: Training | Mapping[str, Any] | None
     history_: list[dict[str, Any]]
     run_: Run | None
+    gathered_: dict[str, Any]
 
     @abstractmethod
     def build(self, schema: Schema) -> Model:
@@ -57,6 +58,17 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     def chosen(self, schema: Schema) -> str:
         """What it chooses by itself for data of this schema and the user should know of: a sentence, or nothing."""
         return ""
+
+    def gather(self, schema: Schema) -> dict[str, Any]:
+        """What `build` must know of other runs, as JSON: `gathered_`, kept in the run's record since those may go.
+
+        Raises:
+            RequestError: a run is not what it is taken for.
+        """
+        return {}
+
+    def initialise(self, model: Model) -> None:
+        """Take weights from other runs, before the first step."""
 
     def settings(self) -> Training:
         """The training settings: the family's recipe with the changes of `training`."""
@@ -108,6 +120,9 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         held = None if validation is None else self._open(validation)
         settings = self.settings()
         schema = infer_schema(source)
+        if isinstance(schema, PlacesSchema) and not self.__sklearn_tags__().target_tags.required:
+            raise RequestError(f"The family {self.family!r} learns nothing from masks: leave them out.")
+        self.gathered_ = self.gather(schema)
         run = None
         main = int(os.environ.get("RANK", "0")) == 0
         if out is not None:
@@ -133,6 +148,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         with torch.random.fork_rng():
             torch.manual_seed(noise.mix(settings.seed))
             model = self.build(schema)
+        if not (run and run.checkpointed):
+            self.initialise(model)
         if held is not None and getattr(model, "classes", 0):
             held = with_classes(held, schema.classes)
         lines: list[dict[str, Any]] = []
@@ -205,6 +222,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             "parameters": params,
             "training": settings.to_json(),
             "schema": schema.to_json(),
+            "gathered": self.gathered_,
             "data": source.describe(),
             "held_out": watched,
             "machine": {
@@ -231,7 +249,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         except (TypeError, KeyError) as error:
             raise RequestError(f"{run.path / 'run.json'} does not fit this calco: {error}.") from error
         estimator.schema_ = schema_from_json(run.field("schema", dict))
-        estimator.run_ = run
+        estimator.run_, estimator.gathered_ = run, run.record.get("gathered", {})
         if weights:
             model, saved = estimator.build(estimator.schema_), run.load_model()
             try:

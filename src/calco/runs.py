@@ -158,7 +158,7 @@ class Run:
 
     def forget(self) -> None:
         """Remove a run that was refused before it came to a checkpoint, so that the folder can be used again."""
-        if self._checkpoint.exists() or (self.path / "model.safetensors").exists():
+        if self.checkpointed or (self.path / "model.safetensors").exists():
             return
         for name in ("run.json", "log.jsonl"):
             (self.path / name).unlink(missing_ok=True)
@@ -212,13 +212,18 @@ class Run:
     def _checkpoint(self) -> Path:
         return self.path / "checkpoint" / "state.safetensors"
 
+    @property
+    def checkpointed(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self._checkpoint.exists()
+
     def save_state(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Replace the checkpoint."""
         write_tensors(self._checkpoint, tensors, meta)
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The checkpoint, or None where the run has not come so far."""
-        return read_tensors(self._checkpoint) if self._checkpoint.exists() else None
+        return read_tensors(self._checkpoint) if self.checkpointed else None
 
     def save_model(self, tensors: dict[str, Tensor], **changes: Any) -> None:
         """Write model.safetensors, and its checksum with `changes` to run.json."""

@@ -9,12 +9,14 @@ import torch
 
 from calco.models import families
 from calco.runs import Run, read_tensors
-from tests.small import small
+from tests.small import needs_masks, small
 from tests.training.worker import data
 
 SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, "ema": 0.9, "clip": 1.0, "lr_warmup": 0}
 # Adam would blow up the rounding of gradients that are all but zero.
 SETTINGS |= {"optimizer": "sgd", "momentum": 0.0, "lr": 0.1}
+# Segmentation nets normalise over the part of the batch in hand: two processes are not the same as one to them.
+NAMES = [name for name, cls in families().items() if not needs_masks(cls)]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def of_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     runs = {
         str(folder / f"{name}-{parts}"): [name, {**SETTINGS, "accumulate": parts, "device": "cpu"}]
-        for name in families()
+        for name in NAMES
         for parts in (1, 2)
     }
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
@@ -33,7 +35,7 @@ def of_two(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_two_processes_walk_the_path_of_one(name, accumulate, of_two, tmp_path):
     alone = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path)

@@ -14,7 +14,7 @@ from calco.errors import RequestError
 from calco.models import families, family
 from calco.runs import Run, read_tensors
 from calco.training import Interrupted
-from tests.small import small
+from tests.small import fit, small
 from tests.training.worker import data
 
 # Steps of 16 on 70 examples: kills fall in the middle of epochs. The checkpoint's interval does not divide the others.
@@ -50,7 +50,7 @@ def assert_same(one, two):
 
 @pytest.mark.parametrize("name", families())
 def test_several_kills_change_no_bit(name, tmp_path):
-    whole = small(families()[name], training=SETTINGS).fit(data(), validation=data(20), out=tmp_path / "whole")
+    whole = fit(small(families()[name], training=SETTINGS), data(), validation=data(20), out=tmp_path / "whole")
     killed = tmp_path / "killed"
     assert kill_at(start(killed, name, SETTINGS), 20)[0] == -signal.SIGKILL
     with pytest.raises(RequestError, match="has no weights yet"):

@@ -12,7 +12,7 @@ import torch
 from calco.errors import CalcoError
 from calco.models import families, family
 from calco.runs import Run
-from tests.small import small
+from tests.small import fit, paired, small, targets
 
 
 def data(n: int = 70) -> np.ndarray:
@@ -28,10 +28,12 @@ def main(what: str) -> None:
 
     if not what.startswith("{"):
         run = Run(what)
-        family(run.field("family", str)).from_run(run, weights=False).resume(data(), validation=data(20), report=report)
+        cls = family(run.field("family", str))
+        held = paired(cls, data(20))
+        cls.from_run(run, weights=False).resume(data(), targets(cls, data()), validation=held, report=report)
         return
     for out, (name, settings) in json.loads(what).items():
-        small(families()[name], training=settings).fit(data(), validation=data(20), out=out, report=report)
+        fit(small(families()[name], training=settings), data(), validation=data(20), out=out, report=report)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from calco.cli.display import Display
 from calco.cli.options import DEFAULT, DataOptions
+from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.models import families
 from calco.training import Training
@@ -70,12 +71,24 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
     """The command that fits this family."""
     model, training = constructor_flags(cls), training_flags(cls.recipe)
 
-    def run(data: str, *, out: Path, options: DataOptions = DEFAULT, held_out: str | None = None, **flags: Any) -> None:
+    def run(
+        data: str,
+        *,
+        out: Path,
+        options: DataOptions = DEFAULT,
+        held_out: str | None = None,
+        held_out_masks: Path | None = None,
+        **flags: Any,
+    ) -> None:
         given = {p.name: flags.get(p.name, p.default) for p in (*model, *training)}
         settings = Training(**{p.name: given[p.name] for p in training})
         estimator = cls(**{**{p.name: given[p.name] for p in model}, "training": settings})
         source = options.open(data, "train")
-        held = None if held_out is None else options.open(held_out, "test")
+        held = None
+        if (options.masks is None or held_out is None) != (held_out_masks is None):
+            raise RequestError("Give masks for both or none: --masks for the data, --held-out-masks for those of --held-out.")
+        if held_out is not None:
+            held = dataclasses.replace(options, masks=held_out_masks).open(held_out, "test")
         with Display(settings.steps, f"{cls.family} on {data}") as display:
             estimator.fit(source, validation=held, out=out, report=display.report)
         display.done(f"Done: {out}. See it with: calco report {out}")
@@ -90,6 +103,12 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
             kind.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[str | None, Parameter(help="Data to measure on while training.", group="Data")],
+        ),
+        kind(
+            "held_out_masks",
+            kind.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Path | None, Parameter(help="The masks of those data.", group="Data")],
         ),
     ]
     run.__annotations__ = {}  # the signature's annotations count

@@ -21,15 +21,24 @@ class DataOptions:
     size: Annotated[tuple[int, int] | None, Parameter(help="Height and width to fit the images of a folder to.")] = None
     mode: Annotated[Literal["L", "RGB"] | None, Parameter(help="Convert the images of a folder to grey (L) or colour.")] = None
     skip_corrupt: Annotated[bool, Parameter(help="Leave out images that cannot be read.", negative="")] = False
+    masks: Annotated[Path | None, Parameter(help="A folder or npy file of masks: a class for every place of the data.")] = None
+    ignore_index: Annotated[int | None, Parameter(help="The value of places in masks that do not count; 255 if not given.")] = (
+        None
+    )
+    instances: Annotated[bool, Parameter(help="Masks number objects: learn objects against the rest.", negative="")] = False
 
     def open(self, data: str, part: str, run: "Run | None" = None) -> Any:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
-        from calco.data import open_data
+        from calco.data import open_data, schema_from_json
 
-        options = {name: value for name, value in vars(self).items() if value}
-        if run is not None and Path(data).is_dir():
-            before = run.opening()
-            options = {name: before[name] for name in ("size", "mode", "skip_corrupt") if name in before} | options
+        options = {name: value for name, value in vars(self).items() if value is not None and value is not False}
+        if run is not None and (self.masks or Path(data).is_dir()):
+            kept = ("mode", "instances") if self.masks else ("size", "mode", "skip_corrupt")
+            before: dict[str, Any] = {name: value for name, value in run.opening().items() if name in kept}
+            schema: Any = schema_from_json(run.field("schema", dict))
+            if self.masks and hasattr(schema, "opening"):
+                before |= schema.opening()
+            options = before | options
         return open_data(data, part=part, **options)
 
 

@@ -1,6 +1,8 @@
 """Writing what a model makes: pictures, arrays and tables, by the suffix of the file; never half a file."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,52 @@ def write_examples(path: Path, raw: Any, schema: Schema) -> None:
         write_array(path, raw)
 
 
+class Segments:
+    """A folder of what a segmenter finds: masks, overlays of images, perhaps probabilities, and the names of the classes.
+
+    Images get masks as png with a palette, signals and volumes as npy. `masks` can be given where masks are asked for.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, probabilities: bool) -> None:
+        from calco.report.pictures import palette
+
+        self.folder, self.schema, self.probabilities = folder, schema, probabilities
+        self.images = len(schema.shape) == 3
+        self.palette = palette(len(schema.classes))
+        with written_aside(folder / "classes.txt") as aside:
+            aside.write_text("".join(f"{name}\n" for name in schema.classes), encoding="utf-8")
+
+    def write(self, name: str, raw: np.ndarray, bands: Iterator[tuple[slice, Any]]) -> None:
+        """One example's files, from bands of the probabilities of its classes."""
+        sides = raw.shape[: len(self.schema.shape) - 1]
+        mask = np.zeros(sides, np.uint8)
+        with contextlib.ExitStack() as stack:
+            into = None
+            if self.probabilities:
+                aside = stack.enter_context(written_aside(self.folder / "probabilities" / f"{name}.npy"))
+                into = np.lib.format.open_memmap(aside, "w+", np.float16, (*sides, len(self.schema.classes)))
+            for rows, band in bands:
+                mask[rows] = band.argmax(0).numpy()
+                if into is not None:
+                    into[rows] = band.movedim(0, -1).numpy()
+            if into is not None:
+                into.flush()
+        if not self.images:
+            write_array(self.folder / "masks" / f"{name}.npy", mask)
+            return
+        _write_png(self.folder / "masks" / f"{name}.png", mask, self.palette)
+        _write_png(self.folder / "overlays" / f"{name}.png", self._overlaid(raw, mask))
+
+    def _overlaid(self, raw: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        from calco.report.pictures import overlay
+
+        shown = np.empty((*mask.shape, 3), np.uint8)
+        for top in range(0, len(mask), 256):  # a strip at a time: the image may be large
+            rows = slice(top, top + 256)
+            shown[rows] = overlay(_coloured(raw[None, rows], self.schema)[0], self.palette[mask[rows]])
+        return shown
+
+
 def write_array(path: Path, values: Any, names: list[str] | None = None) -> None:
     """An array or data frame to npy, csv or parquet; an example a row."""
     with written_aside(path) as aside:
@@ -54,6 +102,12 @@ def write_array(path: Path, values: Any, names: list[str] | None = None) -> None
             frame.to_csv(aside, index=False)
         else:
             frame.to_parquet(aside, index=False)
+
+
+def _coloured(raw: np.ndarray, schema: Schema) -> np.ndarray:
+    """`_pixels` with three channels."""
+    pixels = _pixels(raw, schema)
+    return pixels[..., None].repeat(3, -1) if pixels.ndim == 3 else pixels[..., :3]
 
 
 def _pixels(raw: np.ndarray, schema: Schema) -> np.ndarray:
@@ -74,8 +128,11 @@ def _tiled(images: np.ndarray) -> np.ndarray:
     return sheet
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def _write_png(path: Path, pixels: np.ndarray, palette: np.ndarray | None = None) -> None:
     from PIL import Image
 
+    image = Image.fromarray(pixels)
+    if palette is not None:
+        image.putpalette(palette.tobytes())
     with written_aside(path) as aside:
-        Image.fromarray(pixels).save(aside, "PNG")
+        image.save(aside, "PNG")

@@ -185,6 +185,54 @@ def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None
     print(f"Each in {out}. Not to be trusted alone: centroids, which only smooth the data, may score above them.")
 
 
+def segment(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="The folder for masks, overlays and the names of the classes.")],
+    probabilities: Annotated[bool, Parameter(help="Write the classes' probabilities too, as npy.", negative="")] = False,
+    tile: Annotated[int, Parameter(help="Sides of the pieces that larger images are worked on in; 0 for the default.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Write the class of every pixel, sample or voxel."""
+    from rich.progress import track
+
+    from calco.cli.outputs import Segments
+    from calco.data.masks import open_examples
+    from calco.models import load
+
+    estimator = load(run, device)
+    estimator.require("segment")
+    names, examples = open_examples(data, estimator.schema_)
+    segments = Segments(out, estimator.schema_, probabilities)
+    for name, raw in track(zip(names, examples, strict=True), "segmenting", total=len(names), transient=True):
+        segments.write(name, raw, estimator.bands(raw, tile))
+    print(f"{len(names)} masks in {out / 'masks'}")
+
+
+def explain(
+    operator: Annotated[str, Parameter(help="An upsampling operator; `calco explain list` names them.")],
+    *,
+    kernel: Annotated[int, Parameter(help="Side of the filter, or of the block that is pooled.")] = 3,
+    stride: Annotated[int, Parameter(help="Places between two copies of the filter; the factor.")] = 2,
+    padding: Annotated[int, Parameter(help="Places that are cropped at each end.")] = 0,
+    output_padding: Annotated[int, Parameter(help="Places that are kept beyond the far end.")] = 0,
+    size: Annotated[int, Parameter(help="Side of the input.")] = 2,
+    dims: Annotated[int, Parameter(help="1 for signals, 2 for images.")] = 2,
+    out: Annotated[Path | None, Parameter(help="The png to write; the operator's name if not given.")] = None,
+) -> None:
+    """Draw what an upsampling operator does, number by number."""
+    from calco.report.explain import OPERATORS
+    from calco.report.explain import explain as draw
+
+    if operator == "list":
+        print("\n".join(OPERATORS))
+        return
+    path = out or Path(f"{operator}.png")
+    draw(operator, path, kernel=kernel, stride=stride, padding=padding, output_padding=output_padding, size=size, dims=dims)
+    print(f"Written to {path.resolve()}")
+
+
 def evaluate(
     run: RunFolder,
     data: Annotated[str | None, Parameter(help=MEASURED)] = None,
@@ -298,4 +346,4 @@ def _print_figures(title: str, figures: list) -> None:
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
 
 
-VERBS = (demo, resume, sample, encode, reconstruct, score, evaluate, report, data, families)
+VERBS = (demo, resume, sample, encode, reconstruct, score, segment, evaluate, report, explain, data, families)

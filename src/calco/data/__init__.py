@@ -1,6 +1,7 @@
 """Data: sources of raw examples, and schemas that turn them into tensors and back."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def open_data(
     masks: Any = None,
     ignore_index: int = VOID,
     instances: bool = False,
+    classes: Sequence[str] = (),
 ) -> Source:
     """A source of what `data` names or holds.
 
@@ -62,6 +64,7 @@ def open_data(
         masks: a class for every place of the examples: a folder, an npy file or arrays like theirs.
         ignore_index: the value of places in masks that do not count.
         instances: the masks number objects from 1: learn objects against the rest, 0.
+        classes: names of the masks' classes, from 0; those of a classes.txt beside a folder of masks where not given.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
@@ -71,8 +74,9 @@ def open_data(
         if y is not None or labels is not None or size or skip_corrupt:
             raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")
         again = {"data": str(Path(data).resolve()), "masks": str(Path(masks).resolve())} if _paths(data, masks) else None
-        more = {"ignore_index": ignore_index, "instances": instances, "mode": mode}
-        return open_masked(data, masks, ignore=ignore_index, instances=instances, mode=mode, open=again and again | more)
+        more = {"ignore_index": ignore_index, "instances": instances, "mode": mode, "classes": list(classes)}
+        named = {"ignore": ignore_index, "instances": instances, "mode": mode, "classes": classes}
+        return open_masked(data, masks, **named, open=again and again | more)
     size = size and (size[0], size[1])  # JSON knows no tuples, and the fingerprint of a folder tells them from lists
     if labels is not None:
         if y is not None:

@@ -154,9 +154,9 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> Source:
     if suffix == ".npz":
         x, own = read_npz(path)
         if y is None and own is not None and own.ndim > 1:
-            from calco.data.masks import MaskedSource
+            from calco.data.masks import masked_file
 
-            return MaskedSource(x, own, about=about, open=open)
+            return masked_file(path, x, own, open)
         return ArraySource(x, own if y is None else y, open=open, about=about)
     if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return ArraySource(read_idx(path), y, open=open, about=about)

@@ -319,6 +319,7 @@ def open_masked(
     *,
     ignore: int = VOID,
     instances: bool = False,
+    classes: Sequence[str] = (),
     mode: str | None = None,
     open: dict[str, Any] | None = None,
 ) -> MaskedSource:
@@ -329,13 +330,14 @@ def open_masked(
         masks: the same of masks.
         ignore: the value of places that do not count.
         instances: masks number objects from 1, 0 being none: learn objects against the rest.
+        classes: their names; those of a classes.txt where not given.
         mode: L or RGB, to convert images to.
         open: how `open_data` opens it again.
 
     Raises:
         RequestError: something is missing, cannot be read, or does not fit.
     """
-    called, classes, about = [], (), "the examples"
+    called, about, listed = [], "the examples", tuple[str, ...]()
     if isinstance(data, (str, os.PathLike)) != isinstance(masks, (str, os.PathLike)):
         raise RequestError("Give examples and masks alike: two paths, or two arrays.")
     if isinstance(data, (str, os.PathLike)):
@@ -349,17 +351,24 @@ def open_masked(
         about = f"the folder {examples_at.name}" if examples_at.is_dir() else examples_at.name
         if examples_at.is_dir():
             found = partners(files, example_files(masks_at))
-            called, classes = [path.name for path in files], read_classes(masks_at, examples_at, masks_at.parent)
+            called, listed = [path.name for path in files], read_classes(masks_at, examples_at, masks_at.parent)
             mode = mode or _common_mode(files)
             data, masks = read_all(files, lambda path: read_example(path, mode)), read_all(found, read_mask)
         else:
             data, masks = read_npy(examples_at), read_npy(masks_at)
     if instances:
         masks = [(np.asarray(mask) > 0).astype(np.uint8) for mask in masks]
-        classes = ("background", "object")
-    if classes and ignore == len(classes) - 1:
-        classes = classes[:-1]  # the last of the list names the places to ignore
-    return MaskedSource(data, masks, classes=classes, ignore=ignore, called=called, about=about, open=open)
+        listed = ("background", "object")
+    if listed and ignore == len(listed) - 1:
+        listed = listed[:-1]  # the last of the list names the places to ignore
+    return MaskedSource(data, masks, classes=classes or listed, ignore=ignore, called=called, about=about, open=open)
+
+
+def masked_file(path: Path, x: np.ndarray, y: np.ndarray, open: dict[str, Any] | None) -> MaskedSource:
+    """Examples and masks of one npz file, and the names of their classes where it holds some."""
+    with np.load(path, allow_pickle=False) as archive:
+        classes = tuple(map(str, archive["classes"])) if "classes" in archive.files else ()
+    return MaskedSource(x, y, classes=classes, about=path.name, open=open)
 
 
 def _common_mode(files: list[Path]) -> str | None:
@@ -392,7 +401,8 @@ def open_examples(data: Any, schema: PlacesSchema) -> tuple[list[str], Sequence[
         path = Path(data)
         if path.is_dir():
             files = example_files(path)
-            return [stem(file) for file in files], Decoded(files, lambda file: read_example(file, mode))
+            names = [str(file.relative_to(path).with_name(stem(file))) for file in files]
+            return names, Decoded(files, lambda file: read_example(file, mode))
         if path.suffix.lower() in SUFFIXES or path.name.lower().endswith(VOLUMES):
             if not path.is_file():
                 raise RequestError(f"There is no file or folder {path}.")

@@ -83,6 +83,10 @@ class PlacesSchema:
         raw = within(raw, self.dtype).astype(numpy_type(self.dtype))
         return raw if self.channel_axis else raw[..., 0]
 
+    def opening(self) -> dict[str, Any]:
+        """How `open_data` reads masks as those of the training were."""
+        return {"classes": self.classes, "ignore_index": self.ignore}
+
     def balance(self) -> tuple[float, ...]:
         """Weights of the classes by median frequency (Eigen and Fergus 2015).
 

@@ -157,7 +157,8 @@ class Relabelled:
     def __init__(self, source: Source, classes: tuple[str, ...]) -> None:
         self.source, self.classes = source, classes
         self.levels, self.slow, self.names, self.dtypes = source.levels, source.slow, source.names, source.dtypes
-        self.table = np.array([classes.index(name) for name in source.classes])
+        # The last entry is what -1 looks up: places of a mask that are ignored stay so.
+        self.table = np.array([*(classes.index(name) for name in source.classes), -1])
 
     def __len__(self) -> int:
         return len(self.source)

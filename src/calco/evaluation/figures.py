@@ -40,8 +40,14 @@ def metrics() -> dict[str, Metric]:
     from calco.evaluation.fidelity import fidelity_figures
     from calco.evaluation.likelihood import likelihood_figures
     from calco.evaluation.reconstruction import reconstruction_figures
+    from calco.evaluation.segmentation import segmentation_figures
 
-    return {"reconstruct": reconstruction_figures, "log_prob": likelihood_figures, "sample": fidelity_figures}
+    return {
+        "reconstruct": reconstruction_figures,
+        "log_prob": likelihood_figures,
+        "sample": fidelity_figures,
+        "segment": segmentation_figures,
+    }
 
 
 def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]:

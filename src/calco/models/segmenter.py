@@ -18,7 +18,8 @@ from calco.errors import RequestError
 from calco.estimator import Estimator, at_least
 from calco.maths.overlap import confusion, cross_entropy, dice, focal, overlap
 from calco.nets.augment import Augmentation
-from calco.nets.segmentation import ARCHITECTURES, PoolingTrunk, make_segmentation_net
+from calco.nets.conv import ConvEncoder
+from calco.nets.segmentation import ARCHITECTURES, EncoderTrunk, PoolingTrunk, make_segmentation_net
 from calco.training import Training
 
 LOSSES = {"cross_entropy": cross_entropy, "dice": dice, "focal": focal}
@@ -31,9 +32,9 @@ class SegmenterModel(Model):
 
     Args:
         net: (n, channels, ...) to a list: scores (n, classes, ...), and coarser ones.
-        count: classes.
+        classes: how many.
         losses: names of those that are summed.
-        weights: of the classes, (count,), or None.
+        weights: of the classes, (classes,), or None.
         deep: weight of the loss of coarser scores.
         augmentation: changes examples and masks alike in training.
     """
@@ -41,7 +42,7 @@ class SegmenterModel(Model):
     def __init__(
         self,
         net: nn.Module,
-        count: int,
+        classes: int,
         *,
         losses: tuple[str, ...] = ("cross_entropy",),
         weights: Tensor | None = None,
@@ -49,7 +50,7 @@ class SegmenterModel(Model):
         augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        self.net, self.count, self.losses, self.deep = net, count, losses, deep
+        self.net, self.classes, self.losses, self.deep = net, classes, losses, deep
         self.register_buffer("weights", weights)
         self._augmentation = [augmentation]  # in a list: not a child, since nothing of it is learned
 
@@ -73,9 +74,9 @@ class SegmenterModel(Model):
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """1 - mean IU over all held-out places; beside it pixel accuracy."""
-        counts = torch.zeros(self.count, self.count, dtype=torch.int64)
+        counts = torch.zeros(self.classes, self.classes, dtype=torch.int64)
         for batch in batches:
-            counts += confusion(self.segment(batch.x), _mask_of(batch), self.count).cpu()
+            counts += confusion(self.segment(batch.x), _mask_of(batch), self.classes).cpu()
         found = overlap(counts)
         return Verdict(1 - found.mean_iu, {"mean_iu": found.mean_iu, "pixel_accuracy": found.pixel_accuracy})
 
@@ -134,6 +135,9 @@ class Segmenter(Estimator):
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which brightness and contrast of images vary in training; 0 for none.
         crop: sides of the pieces of images to train on; none given, whole images.
+        encoder: run folder of an autoencoder or VAE with conv nets, whose encoder becomes the trunk; levels, width and stem
+            are its own then.
+        encoder_use: fine-tuned with the rest, frozen, or with random weights, for a comparison.
         training: settings, or a dict of those that differ from the family's recipe.
     """
 
@@ -168,6 +172,8 @@ class Segmenter(Estimator):
         zoom: float = 0.5,
         colour: float = 0.2,
         crop: tuple[int, ...] = (),
+        encoder: str = "",
+        encoder_use: Literal["fine_tuned", "frozen", "random"] = "fine_tuned",
         training: Training | Mapping[str, Any] | None = None,
     ) -> None:
         self.architecture = architecture
@@ -185,13 +191,23 @@ class Segmenter(Estimator):
         self.zoom = zoom
         self.colour = colour
         self.crop = crop
+        self.encoder = encoder
+        self.encoder_use = encoder_use
         self.training = training
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Examples with masks, given as a pair too."""
         if isinstance(x, tuple) and len(x) == 2 and y is None:
             x, y = x
-        return open_data(x) if y is None else open_data(x, masks=y)
+        if y is None:
+            return open_data(x)
+        return open_data(x, masks=y) if reset else open_data(x, masks=y, **self.schema_.opening())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
 
     def build(self, schema: Schema) -> SegmenterModel:
         """The net for data of this schema."""
@@ -200,9 +216,13 @@ class Segmenter(Estimator):
         at_least(self, 1, "width", "blocks", "stem")
         at_least(self, 0, "levels", "deep", "colour")
         plan, dims = ARCHITECTURES[self.architecture], schema.dims
-        levels = self.levels or max(1, min(5, int(math.log2(max(2, min(schema.sides) / self.stem / 4)))))
-        widths = [self.width * min(2**i, 8) for i in range(levels)]
-        trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem)
+        if self.encoder:
+            trunk = EncoderTrunk(ConvEncoder(**self.gathered_["encoder"]))
+            trunk.requires_grad_(self.encoder_use != "frozen")
+        else:
+            levels = self.levels or max(1, min(5, int(math.log2(max(2, min(schema.sides) / self.stem / 4)))))
+            widths = [self.width * min(2**i, 8) for i in range(levels)]
+            trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem)
         options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks")}
         net = make_segmentation_net(self.architecture, trunk, len(schema.classes), deep=self.deep > 0, **options)
         augmentation = Augmentation(self.flip, self.zoom, self.colour, self.crop) if dims == 2 else None
@@ -214,6 +234,34 @@ class Segmenter(Estimator):
             deep=self.deep,
             augmentation=augmentation,
         )
+
+    def gather(self, schema: Schema) -> dict[str, Any]:
+        """The plan of the encoder that the trunk is made of."""
+        return {"encoder": self._encoder(schema).plan} if self.encoder else {}
+
+    def initialise(self, model: Model) -> None:
+        """Take the encoder's weights."""
+        if self.encoder and self.encoder_use != "random":
+            net: Any = model.get_submodule("net.trunk")
+            net.load_state_dict(EncoderTrunk(self._encoder()).state_dict())
+
+    def _encoder(self, schema: Schema | None = None) -> ConvEncoder:
+        """That of the run `encoder`.
+
+        Raises:
+            RequestError: it has none, or one for other data than those of `schema`.
+        """
+        from calco.models import load
+
+        run = load(self.encoder)
+        found, shape = getattr(run.model_, "encoder", None), run.schema_.shape
+        if not isinstance(found, ConvEncoder):
+            raise RequestError(f"{self.encoder} holds no convolutional encoder: give a run of ae or vae on images, net 'conv'.")
+        if schema is not None and (len(schema.shape) != 3 or schema.shape[0] != shape[0]):
+            raise RequestError(
+                f"The encoder in {self.encoder} is for images of {shape[0]} channels; these examples are {schema.shape}."
+            )
+        return found
 
     def _weights(self, schema: PlacesSchema) -> Tensor | None:
         given = schema.balance() if self.balanced else self.class_weights

@@ -48,6 +48,8 @@ class ConvEncoder(nn.Module):
         self, shape: tuple[int, int, int], out: int, width: int = 32, blocks: int = 2, act: str = "silu", dropout: float = 0.0
     ) -> None:
         super().__init__()
+        self.plan = {"shape": shape, "out": out, "width": width, "blocks": blocks, "act": act, "dropout": dropout}
+        """What makes another one like it."""
         sizes = halvings(shape[1:])
         layers: list[nn.Module] = []
         channels, level = shape[0], width

@@ -332,7 +332,7 @@ def shuffle_sheet(asked: Asked) -> Sheet:
     sheet = Sheet(
         f"Pixel shuffle: factor {s}",
         f"A convolution makes {count} channels for each one of the output; they are dealt out to the {count} places of a block."
-        " Before the point the channel, behind it the place: 13 is channel 1 of place 3.",
+        " Tens name the channel and units the place: 13 is channel 1 at place 3.",
     )
     panels = [
         (f"channel {i + 1}", grid(np.atleast_2d(x[0, i].numpy()), colour=lambda place, i=i: tint(i)), extent(x[0, i].numpy()))

@@ -16,7 +16,8 @@ from calco.data import Source, Subset, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
 from calco.evaluation.figures import role
-from calco.report.pictures import curves, grid, scatter
+from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
+from calco.report.segments import CASES, classes_of, extremes, panels
 from calco.runs import write_json, written_aside
 
 SHOWN = 10
@@ -242,6 +243,29 @@ def _map(estimator: Estimator, source: Source) -> str:
     return _picture(scatter(codes[:, :2], labels, source.classes), caption, pixels=False) if codes.shape[1] == 2 else ""
 
 
+def _classes(estimator: Estimator, source: Source) -> str:
+    if "segment" not in estimator.capabilities_:
+        return ""
+    counts, rows = classes_of(estimator, source)
+    table = "".join(
+        f"<tr><td>{html.escape(name)}" + "".join(f"<td class=n>{number(value)}" for value in values) for name, values in rows
+    )
+    head = "<tr><th>class<th class=n>share<th class=n>accuracy<th class=n>IU</tr>"
+    return (
+        f'<div class="scroll"><table>{head}{table}</table></div>{_picture(cells(counts, [n for n, _ in rows]), pixels=False)}'
+    )
+
+
+def _cases(estimator: Estimator, source: Source) -> str:
+    if "segment" not in estimator.capabilities_:
+        return ""
+    pictures = []
+    for heading, rows in extremes(estimator, source):
+        shown = [panels(estimator, source, row) for row in rows]
+        pictures.append(_picture(sheet([pictures for pictures, _ in shown]), f"{heading}: {', '.join(t for _, t in shown)}"))
+    return "".join(pictures) + f'<p class="note">{legend(estimator.schema_.classes)}</p>'
+
+
 SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
     ("What was trained", "", _trained),
     (
@@ -256,5 +280,16 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
         _walk,
     ),
     ("A map of the codes", "", _map),
+    (
+        "Classes",
+        "Over all examples named at the top; of each class its share of the places, how many of those were found, IU.",
+        _classes,
+    ),
+    (
+        "Worst and best cases",
+        f"By pixel accuracy, {CASES} of each. From the left: the example, the truth, the prediction, and in red where they"
+        " differ; black is ignored. Of volumes, the middle slice.",
+        _cases,
+    ),
     ("Training", "Means since the line before; held out is measured on data that no step sees.", _curves),
 ]

@@ -1,6 +1,7 @@
 """Pictures for a page: grids of examples, curves and maps, each as a data URI."""
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,18 @@ INK = "#7a8290"
 """A grey that reads on light and on dark."""
 
 COLOURS = ("#3b6fd4", "#d4573b", "#2f9e6b", "#a05bd0", "#c99a1e", "#3aa6b9", "#d1498b", "#7d8a2e", "#8c6d5a", "#6b7280")
+
+
+def palette(count: int) -> np.ndarray:
+    """Colours that are told apart, one for each class: (count, 3), bytes."""
+    named = [tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in COLOURS[:count]]
+    more = np.asarray(colormaps["turbo"](np.linspace(0.03, 0.97, max(0, count - len(named)))))[:, :3] * 255
+    return np.concatenate([np.array(named, np.uint8).reshape(-1, 3), more.astype(np.uint8)])
+
+
+def overlay(pixels: np.ndarray, colours: np.ndarray, share: float = 0.55) -> np.ndarray:
+    """Colours laid over an image, both bytes (height, width, 3)."""
+    return ((1 - share) * pixels + share * colours).round().astype(np.uint8)
 
 
 def uri(content: bytes, kind: str) -> str:
@@ -52,6 +65,18 @@ def _heat(vectors: Tensor, low: float, high: float) -> np.ndarray:
     return np.concatenate([cells, np.full((1, cells.shape[1], 3), 128, np.uint8)], 0)
 
 
+def sheet(rows: Sequence[Sequence[np.ndarray]]) -> str:
+    """Pictures (height, width, 3) in rows, each in the upper left of a cell as large as the largest."""
+    height, width = (max(picture.shape[axis] for row in rows for picture in row) for axis in (0, 1))
+    gap = max(2, min(height, width) // 40)
+    whole = np.full((len(rows) * (height + gap) - gap, len(rows[0]) * (width + gap) - gap, 3), 128, np.uint8)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = i * (height + gap), j * (width + gap)
+            whole[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return _png(whole)
+
+
 def _png(pixels: np.ndarray) -> str:
     buffer, scale = io.BytesIO(), max(1, 900 // pixels.shape[1])
     Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1)).save(buffer, "PNG", optimize=True)
@@ -74,6 +99,29 @@ def _legend(axes: Any, **options: Any) -> None:
     legend = axes.legend(frameon=False, fontsize=9, **options)
     for text in legend.get_texts():
         text.set_color(INK)
+
+
+def legend(names: Sequence[str]) -> str:
+    """The classes and their colours, as HTML."""
+    swatch = '<span class="swatch" style="background:rgb({},{},{})"></span>{}'
+    return " ".join(swatch.format(*colour, html.escape(name)) for colour, name in zip(palette(len(names)), names, strict=True))
+
+
+def cells(counts: np.ndarray, names: Sequence[str]) -> str:
+    """A confusion matrix, rows the truth, as shares of each row."""
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axes = _figure(1.8 + 0.42 * len(names), 1.5 + 0.38 * len(names))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (i, j), value in np.ndenumerate(share):
+        if value >= 0.005:
+            axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", size=8, color="white" if value > 0.5 else "#1d2430")
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted", color=INK, fontsize=9)
+    axes.set_ylabel("true, %", color=INK, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140)
+    return uri(buffer.getvalue(), "png")
 
 
 def curves(history: list[dict[str, Any]]) -> str:

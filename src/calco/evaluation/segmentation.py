@@ -1,0 +1,106 @@
+"""Segmentation: the figures of Long, Shelhamer and Darrell 2015 and a boundary score, beside the most frequent class."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.data import Source, with_classes
+from calco.errors import RequestError
+from calco.estimator import Estimator
+from calco.evaluation.figures import Figure, role
+from calco.maths.boundaries import TOLERANCE, boundary_score
+from calco.maths.overlap import confusion, overlap
+from calco.tiling import whole
+
+OUTLINED = 200
+"""Examples whose boundaries are compared at most, spread evenly."""
+RESAMPLED = 200
+"""Bootstrap samples of the examples, for standard errors."""
+
+
+class Segmented(NamedTuple):
+    """What a segmenter makes of examples: a confusion matrix and a boundary score of each."""
+
+    counts: Tensor
+    """(n, classes, classes), rows the truth."""
+    outlines: np.ndarray
+    """(some of n,), NaN where there is none."""
+
+
+def case(estimator: Estimator, source: Source, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One example, its mask as class indices and the predicted one: raw, (*sides) and (*sides).
+
+    Raises:
+        RequestError: the examples have no masks.
+    """
+    raw = source.take(np.array([row]))
+    if raw.y is None or raw.y.ndim == 1:
+        raise RequestError("Segmentation is measured against masks: give them too, on the command line with --masks.")
+    return raw.x[0], raw.y[0], whole(estimator.bands(raw.x[0]), raw.y[0].shape)
+
+
+def segmented(estimator: Estimator, source: Source) -> Segmented:
+    """The estimator on all examples; once, however often it is asked for."""
+    return _segmented(estimator.model_, estimator, source)
+
+
+@lru_cache(maxsize=4)
+def _segmented(model: Any, estimator: Estimator, source: Source) -> Segmented:
+    classes = len(estimator.schema_.classes)
+    source = with_classes(source, estimator.schema_.classes)
+    outlined = set(np.linspace(0, len(source) - 1, min(OUTLINED, len(source))).round().astype(int).tolist())
+    counts, outlines = [], []
+    for row in range(len(source)):
+        _, mask, predicted = case(estimator, source, row)
+        counts.append(confusion(torch.from_numpy(predicted).long(), torch.from_numpy(mask), classes))
+        if row in outlined:
+            outlines.append(boundary_score(predicted, mask, classes))
+    return Segmented(torch.stack(counts), np.array(outlines))
+
+
+def segmentation_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+    """Pixel accuracy, mean accuracy, mean and frequency-weighted IU, and the boundary score."""
+    schema: Any = estimator.schema_
+    found = segmented(estimator, source)
+    counts, n = found.counts, len(found.counts)
+    constant = torch.zeros_like(counts[0])
+    commonest = int(np.argmax(schema.pixels))
+    constant[:, commonest] = counts.sum((0, 2))
+    base, rng = overlap(constant), np.random.default_rng(0)
+    drawn = [overlap(counts[rng.integers(0, n, n)].sum(0)) for _ in range(RESAMPLED)]
+    known = int(counts.sum())
+    shared: dict[str, Any] = {"better": "higher", "unit": "share"}
+    shared["baseline_name"] = f"{schema.classes[commonest]} everywhere, the commonest class of the training data"
+    protocol = (
+        f"accumulated over the {known:,} places of {n:,} {role(source, estimator, train=train)} examples that are not ignored;"
+        " standard error by bootstrap over examples"
+    )
+    total, figures = overlap(counts.sum(0)), []
+    for name, key in (
+        ("pixel accuracy", "pixel_accuracy"),
+        ("mean accuracy", "mean_accuracy"),
+        ("mean IU", "mean_iu"),
+        ("frequency-weighted IU", "weighted_iu"),
+    ):
+        error = float(np.std([getattr(one, key) for one in drawn])) if n > 1 else None
+        value, baseline = getattr(total, key), getattr(base, key)
+        figures.append(Figure(name=name, value=value, error=error, baseline=baseline, protocol=protocol, **shared))
+    outlines = found.outlines[~np.isnan(found.outlines)]
+    if len(outlines):
+        figures.append(
+            Figure(
+                name="boundary score",
+                value=float(outlines.mean()),
+                error=float(outlines.std() / np.sqrt(len(outlines))) if len(outlines) > 1 else None,
+                protocol=(
+                    f"F1 of boundary places within {TOLERANCE:.2%} of the diagonal, at least 1 place; mean over the classes of"
+                    f" an example, then over {len(outlines):,} {role(source, estimator, train=train)} examples"
+                ),
+                better="higher",
+                unit="share",
+            )
+        )
+    return figures

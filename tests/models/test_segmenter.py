@@ -1,0 +1,173 @@
+"""Segmentation: what it learns, what it starts from, how it is asked and measured."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco.errors import RequestError
+from calco.evaluation import evaluate
+from calco.models import load
+from calco.models.segmenter import SegmenterModel
+from calco.nets.segmentation import ARCHITECTURES
+from calco.nets.upsampling import UPSAMPLINGS
+
+FAST = {"steps": 60, "batch_size": 8, "lr": 0.01, "log_every": 20, "lr_warmup": 0}
+
+
+def scenes(n=24, sides=(20, 17), seed=0):
+    """Grey images of a bright rectangle on a dark ground with noise, and masks of it."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(60, 15, (n, *sides)), np.zeros((n, *sides), np.uint8)
+    for i in range(n):
+        corner = [rng.integers(0, side // 2) for side in sides]
+        y[i][tuple(slice(a, a + side // 2) for a, side in zip(corner, sides, strict=True))] = 1
+    return np.clip(x + 100 * y, 0, 255).astype(np.uint8), y
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("segmenter") / "run"
+    x, y = scenes()
+    return calco.Segmenter("unet", width=8, levels=2, training=FAST).fit(x, y, validation=scenes(seed=1), out=folder)
+
+
+def accuracy(estimator, x, y):
+    return float((np.asarray(estimator.segment(x)) == y).mean())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_learns(architecture):
+    x, y = scenes()
+    levels = 3 if architecture.startswith("fcn") else 2
+    fast = FAST | {"steps": 120}
+    segmenter = calco.Segmenter(architecture, width=8, levels=levels, blocks=1, colour=0.0, training=fast).fit(x, y)
+    bare = max(y.mean(), 1 - y.mean())
+    assert accuracy(segmenter, *scenes(seed=2)) > (1 + bare) / 2
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_every_decoder_takes_every_operator(upsampling):
+    x, y = scenes(8)
+    segmenter = calco.Segmenter("segnet", upsampling=upsampling, width=4, levels=2, blocks=1, training=FAST | {"steps": 2})
+    assert segmenter.fit(x, y).segment(x).shape == y.shape
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_signals_and_volumes(dims):
+    x, y = scenes(12, (40,) if dims == 1 else (9, 12, 10))
+    segmenter = calco.Segmenter(width=8, levels=2, training=FAST).fit(x.astype(np.float32), y)
+    assert segmenter.schema_.dims == dims
+    assert accuracy(segmenter, x.astype(np.float32), y) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"])
+def test_every_loss_learns_with_weights_and_coarser_scores(loss):
+    x, y = scenes()
+    segmenter = calco.Segmenter("unet", width=8, levels=2, loss=loss, balanced=True, deep=0.3, training=FAST).fit(x, y)
+    assert accuracy(segmenter, x, y) > 0.9
+
+
+def test_ignored_places_teach_nothing():
+    """All the places that would teach the second class are ignored: nothing is ever called so."""
+    x, y = scenes()
+    y[:, :2, :2] = 2
+    masks = np.where(y == 1, 255, np.where(y == 2, 1, y)).astype(np.uint8)
+    segmenter = calco.Segmenter(width=8, levels=1, zoom=1.0, colour=0.0, training=FAST).fit(x, masks)
+    assert (segmenter.segment(x)[:, 10:] == 0).mean() > 0.8
+
+
+def test_examples_of_other_sizes_than_trained_on(fitted):
+    x, y = scenes(2, (31, 9), seed=3)
+    assert accuracy(fitted, x, y) > 0.8
+    assert fitted.segment(x[0]).shape == (31, 9)
+    mixed = fitted.segment([x[0], scenes(1, (8, 8))[0][0]])
+    assert [mask.shape for mask in mixed] == [(31, 9), (8, 8)]
+
+
+def test_statistics_of_normalisation_are_those_of_plain_examples(fitted):
+    """The means that `conclude` took are the means over the training data with the weights as they ended."""
+    x = fitted.schema_.encode(scenes()[0])
+    net = fitted.model_.net
+    first = next(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen = []
+    conv = net.trunk.levels[0][0][0]
+    handle = conv.register_forward_hook(lambda module, args, out: seen.append(out))
+    with torch.no_grad():
+        net(x)
+    handle.remove()
+    assert torch.allclose(first.running_mean, seen[0].mean((0, 2, 3)), atol=1e-4)
+
+
+def test_a_run_is_loaded_and_measured_as_it_was(fitted):
+    x, y = scenes(seed=4)
+    again = load(fitted.run_.path)
+    assert np.array_equal(again.segment(x), fitted.segment(x))
+    held = [line for line in again.history_ if "held_out" in line]
+    assert held[-1]["mean_iu"] == pytest.approx(1 - held[-1]["held_out"])
+    train = calco.open_data(*scenes()[:1], masks=scenes()[1])
+    figures = {f.name: f for f in evaluate(again, calco.open_data(x, masks=y), train)}
+    assert {"pixel accuracy", "mean accuracy", "mean IU", "frequency-weighted IU", "boundary score"} == set(figures)
+    assert figures["pixel accuracy"].value == pytest.approx(accuracy(again, x, y))
+    assert figures["pixel accuracy"].baseline == pytest.approx(1 - y.mean())
+    assert figures["mean IU"].baseline == pytest.approx((1 - y.mean()) / 2)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder") / "run"
+    x = scenes(16, (20, 20))[0]
+    calco.Autoencoder(latent=4, net="conv", width=8, depth=1, training={"steps": 5, "batch_size": 8}).fit(x, out=folder)
+    return folder
+
+
+@pytest.mark.parametrize("use", ["fine_tuned", "frozen", "random"])
+def test_a_trunk_that_begins_as_the_encoder_of_a_run(encoder, tmp_path, use):
+    kept = tmp_path / "encoder"
+    shutil.copytree(encoder, kept)
+    theirs = load(kept).model_.encoder.body[0].weight
+    x, y = scenes()
+    options = {"blocks": 1, "encoder": str(kept), "encoder_use": use}
+    still = calco.Segmenter(**options, training=FAST | {"steps": 1, "lr": 1e-9, "weight_decay": 0.0}).fit(x, y)
+    assert torch.allclose(still.model_.net.trunk.steps[0][0].weight, theirs, atol=1e-6) == (use != "random")
+    moved = calco.Segmenter(**options, training=FAST).fit(x, y, out=tmp_path / "run")
+    same = torch.equal(moved.model_.net.trunk.steps[0][0].weight, theirs)
+    assert same == (use == "frozen")
+    shutil.rmtree(kept)  # what it was made of may go
+    again = load(tmp_path / "run")
+    assert np.array_equal(again.segment(x), moved.segment(x))
+
+
+def test_impossible_requests_are_named(encoder, tmp_path):
+    x, y = scenes(8)
+    with pytest.raises(RequestError, match="learns from masks"):
+        calco.Segmenter().fit(x)
+    with pytest.raises(RequestError, match="max_unpooling does not go with fcn8s"):
+        calco.Segmenter("fcn8s", upsampling="max_unpooling", levels=3).fit(x, y)
+    with pytest.raises(RequestError, match="needs 3 levels or more"):
+        calco.Segmenter("fcn8s", levels=2).fit(x, y)
+    with pytest.raises(RequestError, match="3 class weights for 2 classes"):
+        calco.Segmenter(class_weights=(1.0, 2.0, 3.0)).fit(x, y)
+    with pytest.raises(RequestError, match="not both"):
+        calco.Segmenter(class_weights=(1.0, 2.0), balanced=True).fit(x, y)
+    with pytest.raises(RequestError, match="is for images of 1 channels"):
+        calco.Segmenter(encoder=str(encoder)).fit(np.repeat(x[..., None], 3, -1), y)
+    with pytest.raises(RequestError, match="not a run folder"):
+        calco.Segmenter(encoder=str(tmp_path)).fit(x, y)
+    flat = tmp_path / "flat"
+    calco.Autoencoder(latent=2, net="mlp", width=8, training={"steps": 2}).fit(x, out=flat)
+    with pytest.raises(RequestError, match="no convolutional encoder"):
+        calco.Segmenter(encoder=str(flat)).fit(x, y)
+
+
+def test_coarser_scores_have_a_loss_of_their_own():
+    class Two(torch.nn.Module):
+        def forward(self, x):
+            return [torch.cat((x, -x), 1), torch.cat((-x, x), 1)[..., ::2, ::2]]
+
+    x, mask = torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
+    losses = [float(next(SegmenterModel(Two(), 2, deep=deep).turns(calco.Batch(x, mask))).loss) for deep in (0.0, 0.5)]
+    right, wrong = np.log1p(np.exp(-2)), np.log1p(np.exp(2))
+    assert losses == pytest.approx([right, right + 0.5 * wrong])
