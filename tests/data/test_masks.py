@@ -25,13 +25,18 @@ def folders(tmp_path):
     return images, masks
 
 
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def test_folders_are_matched_by_stem_and_ignored_places_marked(folders):
     images, masks = folders
     (images / "a0.png").rename(images / "a0.JPG")  # what a file holds counts, not its suffix
     source = open_data(images, masks=masks)
     x, y = source.take(np.array([1]))
-    assert np.array_equal(x[0], np.asarray(Image.open(images / "a1.png")))
-    written = np.asarray(Image.open(masks / "a1.png")).astype(int)
+    assert np.array_equal(x[0], pixels(images / "a1.png"))
+    written = pixels(masks / "a1.png").astype(int)
     assert np.array_equal(y[0], np.where(written == 255, IGNORED, written))
     assert source.classes == ("0", "1", "2")
     schema = infer_schema(source)
@@ -54,7 +59,7 @@ def test_examples_of_several_sizes_are_padded_with_places_to_ignore(folders):
 def test_classes_come_from_a_list_whose_last_may_name_what_is_ignored(folders):
     images, masks = folders
     for path in masks.iterdir():
-        mask = np.asarray(Image.open(path))
+        mask = pixels(path)
         Image.fromarray(np.where(mask == 255, 3, mask).astype(np.uint8)).save(path)
     (masks.parent / "classes.txt").write_text("0 sky\n1 road\n2 car\n3 void\n")
     source = open_data(images, masks=masks, ignore_index=3)
@@ -66,13 +71,13 @@ def test_classes_come_from_a_list_whose_last_may_name_what_is_ignored(folders):
 
 def test_a_palette_is_read_as_its_indices_and_colours_are_refused(folders):
     images, masks = folders
-    image = Image.open(masks / "a0.png")
-    expected = np.asarray(image)
+    expected = pixels(masks / "a0.png")  # bytes
+    image = Image.fromarray(expected)
     image.putpalette([7, 8, 9] * 256)
     image.save(masks / "a0.png")
     y = open_data(images, masks=masks).take(np.array([0])).y
-    assert np.array_equal(y[0], np.where(expected == 255, IGNORED, expected))
-    Image.open(images / "a0.png").save(masks / "a0.png")
+    assert np.array_equal(y[0], np.where(expected == 255, IGNORED, expected.astype(int)))
+    Image.fromarray(pixels(images / "a0.png")).save(masks / "a0.png")
     with pytest.raises(RequestError, match=r"a0\.png is a picture in colours \(RGB\)"):
         open_data(images, masks=masks)
 
@@ -121,7 +126,10 @@ def test_arrays_signals_and_volumes(tmp_path):
 def test_volumes_in_nifti(tmp_path):
     nibabel = pytest.importorskip("nibabel")
     rng = np.random.default_rng(0)
-    for folder, values in (("x", rng.normal(size=(6, 7, 8)).astype(np.float32)), ("y", rng.integers(0, 3, (6, 7, 8), np.uint8))):
+    for folder, values in (
+        ("x", rng.normal(size=(6, 7, 8)).astype(np.float32)),
+        ("y", rng.integers(0, 3, (6, 7, 8), np.uint8)),
+    ):
         (tmp_path / folder).mkdir()
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / folder / "one.nii.gz")
     source = open_data(tmp_path / "x", masks=tmp_path / "y")

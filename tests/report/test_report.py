@@ -15,7 +15,11 @@ SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}
 
 
 def test_models_side_by_side(tmp_path):
-    estimators = [small(cls, training=SHORT).fit("digits", out=tmp_path / name) for name, cls in families().items() if not needs_masks(cls)]
+    estimators = [
+        small(cls, training=SHORT).fit("digits", out=tmp_path / name)
+        for name, cls in families().items()
+        if not needs_masks(cls)
+    ]
     measured = write_report(estimators, "digits:test", tmp_path / "page.html", title="Two <models>")
     page = (tmp_path / "page.html").read_text()
     assert "Two &lt;models&gt;" in page

@@ -31,15 +31,20 @@ class Segmented(NamedTuple):
 
 
 def case(estimator: Estimator, source: Source, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One example, its mask as class indices and the predicted one: raw, (*sides) and (*sides).
+    """One example, its mask as class indices and the predicted one: raw, (*sides) and (*sides)."""
+    (x,), (mask,) = source.take(np.array([row]))
+    return x, mask, whole(estimator.bands(x), mask.shape)
+
+
+def check_masks(source: Source) -> None:
+    """Raise unless examples have masks.
 
     Raises:
-        RequestError: the examples have no masks.
+        RequestError: they have none.
     """
-    raw = source.take(np.array([row]))
-    if raw.y is None or raw.y.ndim == 1:
+    y = source.take(np.array([0])).y
+    if y is None or y.ndim == 1:
         raise RequestError("Segmentation is measured against masks: give them too, on the command line with --masks.")
-    return raw.x[0], raw.y[0], whole(estimator.bands(raw.x[0]), raw.y[0].shape)
 
 
 def segmented(estimator: Estimator, source: Source) -> Segmented:
@@ -50,6 +55,7 @@ def segmented(estimator: Estimator, source: Source) -> Segmented:
 @lru_cache(maxsize=4)
 def _segmented(model: Any, estimator: Estimator, source: Source) -> Segmented:
     classes = len(estimator.schema_.classes)
+    check_masks(source)
     source = with_classes(source, estimator.schema_.classes)
     outlined = set(np.linspace(0, len(source) - 1, min(OUTLINED, len(source))).round().astype(int).tolist())
     counts, outlines = [], []

@@ -201,7 +201,11 @@ class Segmenter(Estimator):
             x, y = x
         if y is None:
             return open_data(x)
-        return open_data(x, masks=y) if reset else open_data(x, masks=y, **self.schema_.opening())
+        if not reset:
+            return open_data(x, masks=y, **(getattr(self, "reading_", None) or self.schema_.opening()))
+        source: Any = open_data(x, masks=y)
+        self.reading_ = {"classes": source.classes, "ignore_index": source.ignore}  # validation data are read alike
+        return source
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

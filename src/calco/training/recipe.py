@@ -112,7 +112,7 @@ class Training:
 
 
 def check_type(name: str, value: object, hint: Any) -> None:
-    """Check a setting against its annotation: a Literal, a number, a yes or no, a text, a tuple of names, or None.
+    """Check a setting against its annotation: a Literal, a number, a yes or no, a text, a tuple of numbers or names, or None.
 
     Raises:
         RequestError: it does not fit.
@@ -128,6 +128,10 @@ def check_type(name: str, value: object, hint: Any) -> None:
     if hint == tuple[int, ...]:
         if not isinstance(value, (tuple, list)) or not all(type(v) is int for v in value):
             raise RequestError(f"{name} is {value!r}: it must be some whole numbers.")
+        return
+    if hint == tuple[float, ...]:
+        if not isinstance(value, (tuple, list)) or not all(type(v) in (int, float) and math.isfinite(v) for v in value):
+            raise RequestError(f"{name} is {value!r}: it must be some finite numbers.")
         return
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
