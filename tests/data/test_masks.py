@@ -1,5 +1,7 @@
 """Examples with masks: pairing, classes, what is ignored, and what is wrong named file by file."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +27,10 @@ def folders(tmp_path):
     return images, masks
 
 
+def taken(source, rows) -> Any:
+    return source.take(rows)
+
+
 def pixels(path):
     with Image.open(path) as image:
         return np.asarray(image)
@@ -34,7 +40,7 @@ def test_folders_are_matched_by_stem_and_ignored_places_marked(folders):
     images, masks = folders
     (images / "a0.png").rename(images / "a0.JPG")  # what a file holds counts, not its suffix
     source = open_data(images, masks=masks)
-    x, y = source.take(np.array([1]))
+    x, y = taken(source, np.array([1]))
     assert np.array_equal(x[0], pixels(images / "a1.png"))
     written = pixels(masks / "a1.png").astype(int)
     assert np.array_equal(y[0], np.where(written == 255, IGNORED, written))
@@ -49,7 +55,7 @@ def test_folders_are_matched_by_stem_and_ignored_places_marked(folders):
 
 def test_examples_of_several_sizes_are_padded_with_places_to_ignore(folders):
     source = open_data(folders[0], masks=folders[1])
-    x, y = source.take(np.array([0, 3]))
+    x, y = taken(source, np.array([0, 3]))
     assert x.shape == (2, 9, 8, 3)
     assert (y[1, 5:] == IGNORED).all()
     assert (y[0, :, 7:] == IGNORED).all()
@@ -75,7 +81,7 @@ def test_a_palette_is_read_as_its_indices_and_colours_are_refused(folders):
     image = Image.fromarray(expected)
     image.putpalette([7, 8, 9] * 256)
     image.save(masks / "a0.png")
-    y = open_data(images, masks=masks).take(np.array([0])).y
+    y = taken(open_data(images, masks=masks), np.array([0])).y
     assert np.array_equal(y[0], np.where(expected == 255, IGNORED, expected.astype(int)))
     Image.fromarray(pixels(images / "a0.png")).save(masks / "a0.png")
     with pytest.raises(RequestError, match=r"a0\.png is a picture in colours \(RGB\)"):
@@ -141,12 +147,12 @@ def test_objects_with_numbers_are_told_from_the_rest():
     masks = np.array([[[0, 1], [2, 255]]])
     source = open_data(np.zeros((1, 2, 2), np.uint8), masks=masks, instances=True, ignore_index=-1)
     assert source.classes == ("background", "object")
-    assert np.array_equal(source.take(np.array([0])).y[0], [[0, 1], [1, 1]])
+    assert np.array_equal(taken(source, np.array([0])).y[0], [[0, 1], [1, 1]])
 
 
 def test_classes_of_a_model_keep_what_is_ignored():
     source = MaskedSource(np.zeros((1, 2, 2), np.uint8), np.array([[[0, 1], [255, 1]]]), classes=("car", "sky"))
-    y = with_classes(source, ("sky", "road", "car")).take(np.array([0])).y
+    y = taken(with_classes(source, ("sky", "road", "car")), np.array([0])).y
     assert np.array_equal(y[0], [[2, 0], [IGNORED, 0]])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from calco.errors import RequestError
 rng = np.random.default_rng(0)
 
 
-def schema_of(x, **options):
+def schema_of(x, **options) -> Any:
     return infer_schema(open_data(x, **options))
 
 

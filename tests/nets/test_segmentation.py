@@ -55,11 +55,11 @@ def test_score_skips_begin_at_zero():
     net = net_of("fcn8s").eval()
     x = torch.randn(1, 2, 64, 64)
     before = net(x)[0]
-    for score in net.decoder.scores:
-        nn.init.normal_(score.weight)
+    for parameter in net.decoder.get_submodule("scores").parameters():
+        nn.init.normal_(parameter)
     assert not torch.allclose(net(x)[0], before)
-    for score in net.decoder.scores:
-        nn.init.zeros_(score.weight)
+    for parameter in net.decoder.get_submodule("scores").parameters():
+        nn.init.zeros_(parameter)
     assert torch.equal(net(x)[0], before)
 
 
@@ -80,8 +80,9 @@ def test_a_ramp_comes_out_where_it_went_in(skips, float64):
     nn.init.ones_(net.decoder.score.weight)
     nn.init.zeros_(net.decoder.score.bias)
     with torch.no_grad():
-        for score in net.decoder.scores:
-            score.weight.fill_(1.0)
+        for score in net.decoder.get_submodule("scores").modules():
+            if isinstance(score, nn.Conv1d):
+                torch.nn.init.ones_(score.weight)
     for length in (320, 321, 333):
         ramp = torch.arange(float(length))[None, None]
         out = net(ramp)[0]

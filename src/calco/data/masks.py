@@ -69,7 +69,8 @@ class MaskedSource:
         problems = [text for text in map(self._misfit, self.called, examples, masks) if text]
         _raise(problems, len(examples), "Each mask has the size of its example, without channels.")
         self.classes = tuple(str(name) for name in classes) or tuple(str(i) for i in range(self._highest(masks) + 1))
-        self.x, self.y, self.pixels, self.company = examples, *self._indexed(masks)
+        self.x: Any = examples
+        self.y, self.pixels, self.company = self._indexed(masks)
         self._fingerprint = ""
 
     def _misfit(self, name: str, x: np.ndarray, y: np.ndarray) -> str:
@@ -386,12 +387,12 @@ def _common_mode(files: list[Path]) -> str | None:
     return "RGB" if "RGB" in modes else None
 
 
-def open_examples(data: Any, schema: PlacesSchema) -> tuple[list[str], Sequence[np.ndarray]]:
+def open_examples(data: Any, schema: Any) -> tuple[list[str], Sequence[np.ndarray]]:
     """Examples without masks, of any sizes, and their names.
 
     Args:
         data: a folder of images or volumes, one file, an array of one example or (n, ...), a list of arrays, or a source.
-        schema: what an example is.
+        schema: what an example is, of places.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.

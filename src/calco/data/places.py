@@ -25,6 +25,9 @@ class PlacesSchema:
     """
 
     kind: ClassVar[str] = "places"
+    levels: ClassVar[None] = None
+    likelihoods: ClassVar[tuple[str, ...]] = ()
+    log_det: ClassVar[float] = 0.0
     channels: int
     sides: tuple[int, ...]
     dtype: str

@@ -32,7 +32,8 @@ class Segmented(NamedTuple):
 
 def case(estimator: Estimator, source: Source, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One example, its mask as class indices and the predicted one: raw, (*sides) and (*sides)."""
-    (x,), (mask,) = source.take(np.array([row]))
+    found: Any = source.take(np.array([row]))
+    (x,), (mask,) = found
     return x, mask, whole(estimator.bands(x), mask.shape)
 
 

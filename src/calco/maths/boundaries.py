@@ -1,5 +1,7 @@
 """How well the boundaries of classes agree (Csurka, Larlus and Perronnin 2013)."""
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
@@ -23,6 +25,7 @@ def boundary_score(predicted: np.ndarray, mask: np.ndarray, classes: int) -> flo
     known = mask != IGNORED
     reach = max(1.0, TOLERANCE * float(np.linalg.norm(mask.shape)))
     scores = []
+    distances: Any = distance_transform_edt
     for index in range(classes):
         true, found = _boundary(mask == index, known), _boundary((predicted == index) & known, known)
         if not (true.any() or found.any()):
@@ -30,8 +33,8 @@ def boundary_score(predicted: np.ndarray, mask: np.ndarray, classes: int) -> flo
         if not (true.any() and found.any()):
             scores.append(0.0)
             continue
-        precision = float((distance_transform_edt(~true)[found] <= reach).mean())
-        recall = float((distance_transform_edt(~found)[true] <= reach).mean())
+        precision = float((distances(~true)[found] <= reach).mean())
+        recall = float((distances(~found)[true] <= reach).mean())
         scores.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
     return float(np.mean(scores)) if scores else float("nan")
 

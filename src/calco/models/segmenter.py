@@ -201,9 +201,11 @@ class Segmenter(Estimator):
             x, y = x
         if y is None:
             return open_data(x)
+        source: Any
         if not reset:
-            return open_data(x, masks=y, **(getattr(self, "reading_", None) or self.schema_.opening()))
-        source: Any = open_data(x, masks=y)
+            schema: Any = getattr(self, "schema_", None)
+            return open_data(x, masks=y, **(getattr(self, "reading_", None) or schema.opening()))
+        source = open_data(x, masks=y)
         self.reading_ = {"classes": source.classes, "ignore_index": source.ignore}  # validation data are read alike
         return source
 

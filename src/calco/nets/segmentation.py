@@ -7,7 +7,7 @@ its maps (SegNet, DeconvNet, U-Net). How either goes up is an operator of `calco
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -96,10 +96,11 @@ class EncoderTrunk(Trunk):
 
     def __init__(self, encoder: ConvEncoder) -> None:
         super().__init__()
-        starts = [i for i, layer in enumerate(encoder.body) if isinstance(layer, nn.Conv2d)]
+        layers = list(encoder.body)
+        starts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
         ends = [*starts[1:], len(encoder.body)]
         self.steps = nn.ModuleList(encoder.body[i:j] for i, j in zip(starts, ends, strict=True))
-        channels = [encoder.body[i].out_channels for i in starts]  # type: ignore[union-attr]
+        channels = [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)]
         if len(channels) < 2:
             raise RequestError("These images are too small for an encoder with levels to decode from.")
         self.widths, self.last = tuple(channels[:-1]), channels[-1]
@@ -107,6 +108,7 @@ class EncoderTrunk(Trunk):
     def forward(self, x: Tensor) -> Levels:
         """(n, channels, height, width) to its levels."""
         maps, pooled = [], []
+        step: Any
         for i, step in enumerate(self.steps):
             x = step[0](x)
             if i:
@@ -130,9 +132,8 @@ class ScoreDecoder(nn.Module):
         finer = [len(widths) - 2 - i for i in range(skips)]
         self.finer = finer
         self.scores = nn.ModuleList(CONVOLUTIONS[dims](widths[i], classes, 1) for i in finer)
-        for score in self.scores:
-            nn.init.zeros_(score.weight)
-            nn.init.zeros_(score.bias)
+        for parameter in self.scores.parameters():
+            nn.init.zeros_(parameter)
         self.ups = nn.ModuleList(operator(classes, dims) for _ in finer)
         self.last = operator(classes, dims, 2 ** (len(widths) - skips))
 

@@ -136,7 +136,7 @@ def grid(
             out = faded(place)
             face = FAINT if out else colour(place)
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#888888", linewidth=0.8))
-            label = text(place) if text else told(array[place])
+            label = text(place) if text else told(float(array[place]))
             shade = "#aaaaaa" if out else INK
             axes.text(column + 0.5, row + 0.5, label, ha="center", va="center", size=size, color=shade)
             if out:
