@@ -23,7 +23,7 @@ from calco.errors import RequestError
 from calco.maths import noise
 from calco.runs import Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
-from calco.verbs import CHUNK, Verbs, can, device_of
+from calco.verbs import Verbs, can, chunk_of, device_of
 
 CONCLUDE = 10_000
 """Training examples that `Model.conclude` sees at most."""
@@ -204,7 +204,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         rng = np.random.default_rng([settings.seed, 2**31])
         rows = rng.permutation(len(source))[:CONCLUDE]
         device = device_of(model)
-        for i, part in enumerate(np.array_split(rows, -(-len(rows) // CHUNK))):
+        for i, part in enumerate(np.array_split(rows, -(-len(rows) // chunk_of(schema)))):
             raw = source.take(part)
             with noise.share(settings.seed, -2, i):
                 y = None if raw.y is None else torch.from_numpy(raw.y).to(device)

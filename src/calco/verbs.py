@@ -1,6 +1,7 @@
 """The verbs: what a fitted estimator can be asked for, each offered where its model has the capability."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
@@ -23,8 +24,8 @@ from calco.tiling import tiled, whole
 
 PLACES = 2**18
 """Places of an example that are worked on at once when each gets a class."""
-CHUNK = 500
-"""Examples worked on at once after training."""
+CHUNK, VALUES = 500, 2**23
+"""Examples worked on at once after training, at most, and numbers in all of them."""
 
 
 class Unable(RequestError, AttributeError):
@@ -123,13 +124,13 @@ class Verbs(BaseEstimator):
         return open_data(x, y)
 
     def batches(self, x: Any, y: Any = None) -> Iterator[Batch]:
-        """Data as batches of at most 500, in order, labels as indices of the classes trained on."""
+        """Data as batches of at most 500, fewer of large examples, in order, labels as indices of the classes trained on."""
         self._fitted()
         source, device = self._open(x, y), device_of(self.model_)
         labelled = bool(source.classes and self.schema_.classes)
         if labelled:
             source = with_classes(source, self.schema_.classes)
-        for batch in batches(source, self.schema_, CHUNK):
+        for batch in batches(source, self.schema_, chunk_of(self.schema_)):
             yield Batch(batch.x.to(device), batch.y.to(device) if labelled and batch.y is not None else None)
 
     def _map(self, verb: Callable[[Batch], Any], x: Any, y: Any = None) -> list[Any]:
@@ -155,10 +156,11 @@ class Verbs(BaseEstimator):
         model: Any = self._model()
         codes = torch.as_tensor(np.asarray(z), dtype=torch.float32, device=device_of(model))
         labels = None if y is None else torch.as_tensor([self.class_index(label) for label in y], device=codes.device)
+        chunk = chunk_of(self.schema_)
         with torch.inference_mode():
             parts = [
-                model.decode(codes[i : i + CHUNK], None if labels is None else labels[i : i + CHUNK])
-                for i in range(0, len(codes), CHUNK)
+                model.decode(codes[i : i + chunk], None if labels is None else labels[i : i + chunk])
+                for i in range(0, len(codes), chunk)
             ]
         return self.schema_.decode(torch.cat(parts).cpu())
 
@@ -219,9 +221,10 @@ class Verbs(BaseEstimator):
             if classes:
                 y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
                 y = y.to(device_of(model))
+            chunk = chunk_of(self.schema_)
             parts = [
-                model.sample(min(CHUNK, n - i), way or model.ways[0], None if y is None else y[i : i + CHUNK]).cpu()
-                for i in range(0, n, CHUNK)
+                model.sample(min(chunk, n - i), way or model.ways[0], None if y is None else y[i : i + chunk]).cpu()
+                for i in range(0, n, chunk)
             ]
         return torch.cat(parts)
 
@@ -253,7 +256,8 @@ class Verbs(BaseEstimator):
         x, where = (t.expand(n, *shape).to(device_of(model)) for t in (x, where))
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(noise.mix(seed))
-            return torch.cat([model.complete(x[i : i + CHUNK], where[i : i + CHUNK]).cpu() for i in range(0, n, CHUNK)])
+            chunk = chunk_of(self.schema_)
+            return torch.cat([model.complete(x[i : i + chunk], where[i : i + chunk]).cpu() for i in range(0, n, chunk)])
 
     def class_index(self, label: Any) -> int:
         """The index of a class by its name.
@@ -324,6 +328,11 @@ class Verbs(BaseEstimator):
         self._fitted()
         self.model_.to(device)
         return self
+
+
+def chunk_of(schema: Schema) -> int:
+    """How many examples are worked on at once after training: fewer of large ones."""
+    return max(1, min(CHUNK, VALUES // math.prod(schema.shape)))
 
 
 def device_of(net: nn.Module) -> torch.device:

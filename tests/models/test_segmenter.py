@@ -66,7 +66,7 @@ def test_signals_and_volumes(dims):
 @pytest.mark.parametrize("loss", ["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"])
 def test_every_loss_learns_with_weights_and_coarser_scores(loss):
     x, y = scenes()
-    segmenter = calco.Segmenter("unet", width=8, levels=2, loss=loss, balanced=True, deep=0.3, training=FAST).fit(x, y)
+    segmenter = calco.Segmenter("unet", width=8, levels=2, loss=loss, balance=0.5, deep=0.3, training=FAST).fit(x, y)
     assert accuracy(segmenter, x, y) > 0.9
 
 
@@ -151,7 +151,7 @@ def test_impossible_requests_are_named(encoder, tmp_path):
     with pytest.raises(RequestError, match="3 class weights for 2 classes"):
         calco.Segmenter(class_weights=(1.0, 2.0, 3.0)).fit(x, y)
     with pytest.raises(RequestError, match="not both"):
-        calco.Segmenter(class_weights=(1.0, 2.0), balanced=True).fit(x, y)
+        calco.Segmenter(class_weights=(1.0, 2.0), balance=1.0).fit(x, y)
     with pytest.raises(RequestError, match="is for images of 1 channels"):
         calco.Segmenter(encoder=str(encoder)).fit(np.repeat(x[..., None], 3, -1), y)
     with pytest.raises(RequestError, match="not a run folder"):

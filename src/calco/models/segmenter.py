@@ -23,7 +23,7 @@ from calco.nets.segmentation import ARCHITECTURES, EncoderTrunk, PoolingTrunk, m
 from calco.training import Training
 
 LOSSES = {"cross_entropy": cross_entropy, "dice": dice, "focal": focal}
-STATISTICS = 64
+STATISTICS = 24
 """Passes of a batch from which the statistics of batch normalisation are taken anew after training, at most."""
 
 
@@ -128,7 +128,7 @@ class Segmenter(Estimator):
         blocks: convolutions in a level.
         stem: stride of a convolution before the first level; the scores are interpolated back over it.
         loss: what is minimised, a sum where several are named.
-        balanced: weigh the classes in the loss by median frequency.
+        balance: weigh classes in the loss by their median frequency over their own, to this power: 1 as is, 0 not at all.
         class_weights: weights of the classes in the loss, one for each; none given, all alike.
         deep: weight of the loss of coarser scores (deep supervision); 0 for none.
         flip: mirror half of the images in training.
@@ -165,7 +165,7 @@ class Segmenter(Estimator):
         blocks: int = 2,
         stem: int = 1,
         loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy",
-        balanced: bool = False,
+        balance: float = 0.0,
         class_weights: tuple[float, ...] = (),
         deep: float = 0.0,
         flip: bool = True,
@@ -184,7 +184,7 @@ class Segmenter(Estimator):
         self.blocks = blocks
         self.stem = stem
         self.loss = loss
-        self.balanced = balanced
+        self.balance = balance
         self.class_weights = class_weights
         self.deep = deep
         self.flip = flip
@@ -220,7 +220,7 @@ class Segmenter(Estimator):
         if not isinstance(schema, PlacesSchema):
             raise RequestError("A segmenter learns from masks, a class for every place: give them as y, or with --masks.")
         at_least(self, 1, "width", "blocks", "stem")
-        at_least(self, 0, "levels", "deep", "colour")
+        at_least(self, 0, "levels", "deep", "colour", "balance")
         plan, dims = ARCHITECTURES[self.architecture], schema.dims
         if self.encoder:
             trunk = EncoderTrunk(ConvEncoder(**self.gathered_["encoder"]))
@@ -270,11 +270,12 @@ class Segmenter(Estimator):
         return found
 
     def _weights(self, schema: PlacesSchema) -> Tensor | None:
-        given = schema.balance() if self.balanced else self.class_weights
+        if self.balance and self.class_weights:
+            raise RequestError("Give class_weights or balance, not both.")
+        # A class that the data lack keeps its weight of 0 whatever the power.
+        given = tuple(weight**self.balance for weight in schema.balance()) if self.balance else self.class_weights
         if not given:
             return None
-        if self.balanced and self.class_weights:
-            raise RequestError("Give class_weights or balanced, not both.")
         if len(given) != len(schema.classes):
             raise RequestError(f"There are {len(given)} class weights for {len(schema.classes)} classes: give one each.")
         return torch.tensor(given, dtype=torch.float32)
