@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from calco.nets.upsampling import UPSAMPLINGS
 from calco.report.explain import OPERATORS
 from tests.cli.test_cli import calco  # noqa: F401  the fixture
 from tests.models.test_segmenter import scenes
@@ -108,7 +109,7 @@ def test_wrong_requests(calco, run, folders, tmp_path):  # noqa: F811
         assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", sorted({*OPERATORS, *UPSAMPLINGS}))
 @pytest.mark.parametrize("dims", [1, 2])
 def test_pictures_of_operators(calco, operator, dims, tmp_path):  # noqa: F811
     code, said = calco("explain", operator, "--dims", dims, "--size", "3", "--out", tmp_path / "picture.png")

@@ -387,11 +387,12 @@ def explain(
     size: int = 2,
     dims: int = 2,
 ) -> None:
-    """Draw what an operator does to a png.
+    """Draw what an operator does to a png; its name may be that of a decoder's operator too.
 
     Raises:
         RequestError: there is no such operator, or the numbers make no sense.
     """
+    operator = "transpose-convolution" if operator == "transpose" else operator.replace("_", "-")
     if operator not in OPERATORS:
         raise one_of("operator", operator, OPERATORS)
     for name, value, least, most in (
