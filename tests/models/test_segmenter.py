@@ -63,6 +63,18 @@ def test_signals_and_volumes(dims):
     assert accuracy(segmenter, x.astype(np.float32), y) > 0.9
 
 
+def test_volumes_of_uneven_sides_and_three_classes():
+    """Bright boxes in the dark, their lower halves a class of their own: to be told by what is below, not by its grey."""
+    x, y = scenes(12, (35, 50, 35))
+    y = np.stack([np.where((mask > 0) & (np.arange(35)[:, None, None] >= np.nonzero(mask)[0].mean()), 2, mask) for mask in y])
+    x, y = [volume[: 35 - i % 3] for i, volume in enumerate(x)], [mask[: 35 - i % 3] for i, mask in enumerate(y)]
+    segmenter = calco.Segmenter(width=8, training=FAST | {"batch_size": 2}).fit(x[:9], y[:9])
+    found = segmenter.segment(x[9:])
+    assert [mask.shape for mask in found] == [mask.shape for mask in y[9:]]
+    assert np.mean([np.mean(one == mask) for one, mask in zip(found, y[9:], strict=True)]) > 0.97
+    assert len(segmenter.schema_.classes) == 3
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"])
 def test_every_loss_learns_with_weights_and_coarser_scores(loss):
     x, y = scenes()
