@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, open_data, with_classes
-from calco.data.masks import open_examples
+from calco.data.paired import open_examples
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.maths import noise

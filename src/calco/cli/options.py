@@ -29,14 +29,14 @@ class DataOptions:
 
     def open(self, data: str, part: str, run: "Run | None" = None) -> Any:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
-        from calco.data import open_data, schema_from_json
+        from calco.data import PlacesSchema, open_data, schema_from_json
 
         options = {name: value for name, value in vars(self).items() if value is not None and value is not False}
         if run is not None and (self.masks or Path(data).is_dir()):
             kept = ("mode", "instances") if self.masks else ("size", "mode", "skip_corrupt")
             before: dict[str, Any] = {name: value for name, value in run.opening().items() if name in kept}
-            schema: Any = schema_from_json(run.field("schema", dict))
-            if self.masks and hasattr(schema, "opening"):
+            schema = schema_from_json(run.field("schema", dict)) if self.masks else None
+            if isinstance(schema, PlacesSchema):
                 before |= schema.opening()
             options = before | options
         return open_data(data, part=part, **options)

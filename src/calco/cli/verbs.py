@@ -198,7 +198,7 @@ def segment(
     from rich.progress import track
 
     from calco.cli.outputs import Segments
-    from calco.data.masks import open_examples
+    from calco.data.paired import open_examples
     from calco.models import load
 
     estimator = load(run, device)

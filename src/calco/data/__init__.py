@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from calco.data.images import ImageSchema
-from calco.data.masks import VOID, MaskedSource, open_masked
+from calco.data.masks import VOID, MaskedSource
+from calco.data.paired import open_masked
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, split, with_classes

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.masks import MaskedSource
 from calco.data.source import ArraySource, Source
 from calco.data.values import numpy_type
 from calco.errors import RequestError
@@ -154,10 +155,15 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> Source:
     if suffix == ".npz":
         x, own = read_npz(path)
         if y is None and own is not None and own.ndim > 1:
-            from calco.data.masks import masked_file
-
-            return masked_file(path, x, own, open)
+            return _masked(path, x, own, open)
         return ArraySource(x, own if y is None else y, open=open, about=about)
     if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return ArraySource(read_idx(path), y, open=open, about=about)
     raise RequestError(f"{path} is of a kind that calco does not read: it reads {', '.join(SUFFIXES)} and folders of images.")
+
+
+def _masked(path: Path, x: np.ndarray, y: np.ndarray, open: dict[str, Any] | None) -> MaskedSource:
+    """Examples and masks of one npz file, and the names of their classes where it holds some."""
+    with np.load(path, allow_pickle=False) as archive:
+        classes = tuple(map(str, archive["classes"])) if "classes" in archive.files else ()
+    return MaskedSource(x, y, classes=classes, about=path.name, open=open)

@@ -33,15 +33,24 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         RequestError: there is none.
     """
+    return files_below(folder, tuple(SUFFIXES), "images")
+
+
+def files_below(folder: Path, endings: tuple[str, ...], what: str) -> list[Path]:
+    """The files below a folder whose names end so, in any case, sorted; hidden files and folders are left out.
+
+    Raises:
+        RequestError: there is none.
+    """
     files = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
+        if path.name.lower().endswith(endings)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     ]
     if not files:
-        raise RequestError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
+        raise RequestError(f"{folder} holds no {what} ({', '.join(sorted(endings))}).")
     return files
 
 

@@ -3,26 +3,20 @@
 Every number in a picture comes from the operator itself; the pictures only place it.
 """
 
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from calco.errors import RequestError, one_of
 from calco.nets.upsampling import SPREAD, bed_of_nails, linear, max_pooling, max_unpooling, nearest, shuffled, tent
-from calco.runs import written_aside
+from calco.report.sheets import PLAIN, Sheet, extent, grid, heat, tint, told
 
-PLAIN, FAINT, INK = "#ffffff", "#ececec", "#222222"
-PALETTE = colormaps["tab10"].colors  # type: ignore[attr-defined]
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MOST = 9
 """Copies of a filter that are drawn one by one at most."""
@@ -43,112 +37,6 @@ class Asked:
     def shape(self) -> tuple[int, ...]:
         """Of the input."""
         return (self.size,) * self.dims
-
-
-def tint(index: int, strength: float = 0.35) -> tuple[float, ...]:
-    """A light shade of the palette's colour `index`."""
-    return tuple(1 - strength * (1 - channel) for channel in PALETTE[index % len(PALETTE)][:3])
-
-
-def told(value: float) -> str:
-    """A number as one writes it."""
-    return f"{value:.0f}" if abs(value - round(value)) < 1e-6 else f"{value:.2f}".rstrip("0")
-
-
-class Sheet:
-    """A figure of rows of panels, each a small grid of numbers with a title."""
-
-    def __init__(self, title: str, text: str) -> None:
-        self.title, self.text = title, text
-        self.rows: list[tuple[str, list[tuple[str, Callable[[Axes], None], tuple[float, float]]]]] = []
-
-    def row(self, note: str, *panels: tuple[str, Callable[[Axes], None], tuple[float, float]]) -> None:
-        """Add panels side by side: a title, what draws it, and its width and height in cells."""
-        self.rows.append((note, list(panels)))
-
-    def save(self, path: Path) -> None:
-        """Draw everything to a png."""
-        widths = [sum(slot(*panel) + GAP for panel in panels) for _, panels in self.rows]
-        width = max(*widths, LEAST_WIDTH) + GAP
-        head = lines_in(self.text, width)
-        notes = [lines_in(note, width) if note else [] for note, _ in self.rows]
-        tall = [max(size[1] for *_, size in panels) * CELL + CAPTION for _, panels in self.rows]
-        height = 0.7 + LINE * len(head) + sum(tall) + sum(GAP + LINE * len(note) for note in notes) + GAP / 2
-        figure = Figure(figsize=(width, height), dpi=150, facecolor=PLAIN)
-
-        def write(text: str, x: float, y: float, **look: Any) -> None:
-            figure.text(x / width, y / height, text, color=INK, **look)
-
-        write(self.title, GAP, height - 0.35, size=14, weight="bold", va="center")
-        y = height - 0.6
-        for line in head:
-            write(line, GAP, y, size=9, va="top")
-            y -= LINE
-        for (_, panels), note, row in zip(self.rows, notes, tall, strict=True):
-            y -= GAP / 2
-            for line in note:
-                write(line, GAP, y, size=9, va="top", style="italic")
-                y -= LINE
-            x, base = GAP, y - CAPTION
-            for title, draw, (columns, lines) in panels:
-                write(title, x, base + 0.05, size=8, va="bottom")
-                box = (x / width, (base - lines * CELL) / height, columns * CELL / width, lines * CELL / height)
-                axes = figure.add_axes(box)
-                axes.set_xlim(0, columns)
-                axes.set_ylim(lines, 0)
-                axes.set_axis_off()
-                draw(axes)
-                x += slot(title, draw, (columns, lines)) + GAP
-            y -= row + GAP / 2
-        with written_aside(path) as aside:
-            figure.savefig(aside, format="png")
-
-
-CELL, GAP, CAPTION, LINE, LETTER, LEAST_WIDTH = 0.42, 0.4, 0.25, 0.18, 0.066, 7.0
-"""Inches: side of a cell, space between panels, height of a caption, of a line of text, width of a letter, of a page."""
-
-
-def slot(title: str, draw: Callable[[Axes], None], size: tuple[float, float]) -> float:
-    """Width that a panel takes, in inches: of its cells, or of its caption where that is longer."""
-    return max(size[0] * CELL, len(title) * LETTER * 0.92)
-
-
-def lines_in(text: str, width: float) -> list[str]:
-    """A text in lines that fit a page of `width` inches."""
-    return textwrap.wrap(text, int((width - 2 * GAP) / LETTER))
-
-
-def grid(
-    values: Any,
-    *,
-    offset: Sequence[int] = (0, 0),
-    colour: Callable[[tuple[int, int]], Any] = lambda place: PLAIN,
-    text: Callable[[tuple[int, int]], str] | None = None,
-    faded: Callable[[tuple[int, int]], bool] = lambda place: False,
-    size: float = 8.5,
-) -> Callable[[Axes], None]:
-    """What draws an array, (rows, columns), as cells with numbers; `faded` cells are struck out."""
-    array = np.atleast_2d(np.asarray(values, dtype=float))
-
-    def draw(axes: Axes) -> None:
-        for place in np.ndindex(*array.shape):
-            row, column = place[0] + offset[0], place[1] + offset[1]
-            out = faded(place)
-            face = FAINT if out else colour(place)
-            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#888888", linewidth=0.8))
-            label = text(place) if text else told(float(array[place]))
-            shade = "#aaaaaa" if out else INK
-            axes.text(column + 0.5, row + 0.5, label, ha="center", va="center", size=size, color=shade)
-            if out:
-                axes.plot((column, column + 1), (row, row + 1), color="#bbbbbb", linewidth=0.8)
-
-    return draw
-
-
-def extent(values: Any) -> tuple[float, float]:
-    """Columns and rows of an array."""
-    rows, columns = np.atleast_2d(np.asarray(values)).shape
-    return float(columns), float(rows)
 
 
 def numbers(asked: Asked) -> Tensor:
@@ -216,8 +104,8 @@ def transpose(asked: Asked) -> Sheet:
     counts = torch.nn.functional.pad(counts, (0, extra) * asked.dims) if extra else counts
     most = float(counts.max())
     count = plain(counts)
-    summed = grid(plain(full), colour=lambda place: _heat(count[place], most), faded=cropped)
-    covers = grid(count, colour=lambda place: _heat(count[place], most), faded=cropped)
+    summed = grid(plain(full), colour=lambda place: heat(count[place], most), faded=cropped)
+    covers = grid(count, colour=lambda place: heat(count[place], most), faded=cropped)
     if k % s == 0:
         verdict = "away from the border every place is covered alike, no checkerboard"
     else:
@@ -229,10 +117,6 @@ def transpose(asked: Asked) -> Sheet:
         ("output", grid(plain(out)), extent(plain(out))),
     )
     return sheet
-
-
-def _heat(count: float, most: float) -> tuple[float, ...]:
-    return tuple(1 - 0.55 * count / most * (1 - channel) for channel in PALETTE[1][:3]) if count else (1.0, 1.0, 1.0)
 
 
 def _copy(full: Tensor, copy: np.ndarray, origin: tuple[int, ...], index: int) -> Callable[[Axes], None]:
@@ -288,7 +172,7 @@ def linear_sheet(asked: Asked) -> Sheet:
     )
     sheet.row("", ("input", grid(plain(x), colour=coloured(asked)), extent(plain(x))))
     sheet.row("", ("weights along a side", grid(profile, size=6.5), extent(profile)))
-    sheet.row("", ("output", grid(out, size=6.5, colour=lambda place: _heat(out[place], float(out.max()))), extent(out)))
+    sheet.row("", ("output", grid(out, size=6.5, colour=lambda place: heat(out[place], float(out.max()))), extent(out)))
     return sheet
 
 
@@ -360,7 +244,7 @@ def resize_sheet(asked: Asked) -> Sheet:
     sheet.row("", ("input", grid(plain(x), colour=owner), extent(plain(x))))
     shade = lambda place: owner((place[0] // rows, place[1] // s))  # noqa: E731
     sheet.row("", ("nearest unpooling", grid(plain(large), colour=shade), extent(plain(large))))
-    sheet.row("", ("output", grid(out, size=6.5, colour=lambda place: _heat(out[place], float(out.max()))), extent(out)))
+    sheet.row("", ("output", grid(out, size=6.5, colour=lambda place: heat(out[place], float(out.max()))), extent(out)))
     return sheet
 
 

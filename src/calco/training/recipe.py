@@ -125,13 +125,10 @@ def check_type(name: str, value: object, hint: Any) -> None:
         if value not in get_args(hint):
             raise one_of(name, value, get_args(hint))
         return
-    if hint == tuple[int, ...]:
-        if not isinstance(value, (tuple, list)) or not all(type(v) is int for v in value):
-            raise RequestError(f"{name} is {value!r}: it must be some whole numbers.")
-        return
-    if hint == tuple[float, ...]:
-        if not isinstance(value, (tuple, list)) or not all(type(v) in (int, float) and math.isfinite(v) for v in value):
-            raise RequestError(f"{name} is {value!r}: it must be some finite numbers.")
+    if hint in (tuple[int, ...], tuple[float, ...]):
+        kinds, word = ((int,), "whole") if hint == tuple[int, ...] else ((int, float), "finite")
+        if not isinstance(value, (tuple, list)) or not all(type(v) in kinds and math.isfinite(v) for v in value):
+            raise RequestError(f"{name} is {value!r}: it must be some {word} numbers.")
         return
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
