@@ -21,16 +21,17 @@ from `results/*.json`. The data sets are found through `CALCO_DATA`. "At least" 
 def row(figure: dict[str, Any], result: dict[str, Any]) -> str:
     """One line of the table."""
     value, sign = figure["value"], 1 if figure["better"] == "higher" else -1
-    reached = "reach for" if sign * value >= sign * figure["reach_for"] else ""
-    reached = reached or ("at least" if sign * value >= sign * figure["at_least"] else "**no**")
+    aims, reached = [figure.get("at_least"), figure.get("reach_for")], ""
+    if figure.get("at_least") is not None:  # some rows are for comparison only
+        reached = "at least" if sign * value >= sign * figure["at_least"] else "**no**"
+        reached = "reach for" if sign * value >= sign * figure["reach_for"] else reached
     error = f" ± {figure['standard_error']:.2g}" if "standard_error" in figure else ""
     spread = f" ({figure['lowest']:.2f} to {figure['highest']:.2f})" if "lowest" in figure else ""
-    unit = "" if figure["unit"] == "ratio" else f" {figure['unit']}"
+    unit = "" if figure["unit"] in ("", "ratio") else f" {figure['unit']}"
     cells = [
         figure["what"],
         f"{value:.4g}{error}{spread}{unit}",
-        f"{figure['at_least']:g}",
-        f"{figure['reach_for']:g}",
+        *("" if aim is None else f"{aim:g}" for aim in aims),
         reached,
         f"`{result['command']}`",
         result["commit"],

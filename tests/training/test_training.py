@@ -12,7 +12,7 @@ from calco.contract import Batch, Model, Turn
 from calco.data import ArraySource, Subset, infer_schema
 from calco.errors import RequestError
 from calco.training import Training, train
-from calco.training.hardware import make_optimizer
+from calco.training.hardware import make_optimizer, precision
 from calco.training.order import Order
 
 
@@ -150,6 +150,21 @@ def test_a_slow_source_gives_the_same_run():
 def test_compiled_nets_give_the_same_run():
     settings = {"steps": 3, "batch_size": 4, "lr": 0.1}
     assert fitted({**settings, "compile": True})[0] == pytest.approx(fitted(settings)[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("capable", "kind"),
+    [
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, "bf16"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, "fp32"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, "bf16"),
+        ({"bf16": True}, "bf16"),
+        ({"avx2": True}, "fp32"),
+    ],
+)
+def test_bf16_is_chosen_where_it_is_faster(monkeypatch, capable, kind):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
+    assert precision(Training(device="cpu")) == kind
 
 
 def test_a_second_training_of_the_same_nets_keeps_its_precision():

@@ -39,7 +39,7 @@ def make_accelerator(training: Training, folder: str) -> Accelerator:
 
 
 def precision(training: Training) -> str:
-    """The precision that 'auto' stands for on this machine: bf16 where the hardware multiplies in it."""
+    """The precision that 'auto' stands for on this machine: bf16 where the hardware multiplies faster in it."""
     if training.precision != "auto":
         return training.precision
     if training.device != "cpu" and torch.cuda.is_available():
@@ -47,7 +47,9 @@ def precision(training: Training) -> str:
     if training.device != "cpu" and torch.backends.mps.is_available():
         return "fp32"
     capable = torch.cpu.get_capabilities()
-    return "bf16" if any(capable.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
+    # Intel's vector unit multiplies half as fast in bf16 as in float32; its tiles, and the units of others, are faster.
+    vectors = capable.get("avx512_bf16") and not str(capable.get("cpu_name", "")).startswith("Intel")
+    return "bf16" if vectors or capable.get("amx_bf16") or capable.get("bf16") else "fp32"
 
 
 def make_optimizer(nets: Sequence[nn.Module], training: Training) -> torch.optim.Optimizer:

@@ -45,7 +45,7 @@ class Training:
     ema: float = 0.0
     """Decay of the moving average of the weights that the run ends with; 0 keeps the last weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Of the nets in training; auto takes bf16 where the hardware has it."""
+    """Of the nets in training; auto takes bf16 where the hardware is faster in it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
     compile: bool = False

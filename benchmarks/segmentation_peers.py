@@ -1,0 +1,152 @@
+"""Segmentation against its peers, in the environment of another interpreter (torch, torchvision, segmentation_models_pytorch).
+
+    python -m benchmarks.segmentation_peers short PYTHON SCRIPT    # 100 seconds, one thread; SCRIPT trains a peer on CamVid
+    python -m benchmarks.segmentation_peers speed PYTHON           # training throughput of a U-Net
+
+Both sides take turns on the same machine.
+"""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+import calco
+from benchmarks.record import commit, save
+from benchmarks.segmentation import PARTS, arrays, road, trained
+from benchmarks.throughput import paired
+from calco.evaluation.segmentation import segmented
+from calco.maths.overlap import overlap
+
+SHORT: dict[str, Any] = {
+    "model": {"architecture": "fcn8s", "stem": 4, "levels": 3, "zoom": 1.0, "colour": 0.0, "balance": 0.5},
+    "training": {"steps": 650},
+}
+SECONDS, ROUNDS = 100, 3
+PEERS = {
+    "LR-ASPP, MobileNetV3-L": ["tv_lraspp_mobilenet_v3_large"],
+    "Linknet, ResNet-18": ["Linknet", "resnet18"],
+}
+
+
+def short(python: str, script: str) -> list[dict[str, Any]]:
+    """Mean IU after 100 seconds of training in one thread, calco over the best peer."""
+    torch.set_num_threads(1)
+    train, test = road("train"), road("test")
+    ours, minutes, theirs = list[float](), list[float](), dict[str, list[float]]()
+    for seed in range(ROUNDS):
+        segmenter, took = trained(train, SHORT, seed)
+        found = overlap(segmented(segmenter, test).counts.sum(0))
+        ours.append(found.mean_iu)
+        minutes.append(took)
+        print(f"calco: {took * 60:.1f} s, {found}", flush=True)
+        for name, arguments in PEERS.items():
+            command = [python, "-W", "ignore", script, *arguments, "--seconds", str(SECONDS), "--threads", "1"]
+            environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+            told = subprocess.run(command, capture_output=True, text=True, check=True, env=environ).stdout
+            print(name, told, flush=True)
+            theirs.setdefault(name, []).append(float(re.findall(r"mean IoU ([\d.]+)", told)[0]))
+    ratios = [mine / max(values) for mine, values in zip(ours, zip(*theirs.values(), strict=True), strict=True)]
+    means = ", ".join(f"{name} {statistics.mean(values):.3f}" for name, values in theirs.items())
+    return [
+        {
+            "training_minutes": max(minutes),
+            "allowed_minutes": round(SECONDS / 60, 2),
+            "what": "CamVid at 240 x 180, test, 100 seconds in one thread: mean IU over the best peer's",
+            "value": statistics.median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+            "unit": "ratio",
+            "better": "higher",
+            "at_least": 1.2,
+            "reach_for": 1.5,
+            "ours": ours,
+            "theirs": theirs,
+            "protocol": f"{ROUNDS} rounds in turn, all from random weights on the 367 training images; mean IU over the"
+            f" {PARTS['test']} test images: calco {statistics.mean(ours):.3f}, {means}",
+        }
+    ]
+
+
+SIDES, BATCH = (192, 256), 8
+
+SMP = """
+import json, sys, time, torch
+library = torch.library.Library("torchvision", "DEF")  # a CUDA build of torchvision beside a CPU build of torch lacks these
+library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import segmentation_models_pytorch as smp
+threads, steps, batch, height, width, bf16 = map(int, sys.argv[1:])
+torch.set_num_threads(threads)
+net = smp.Unet("vgg13_bn", encoder_weights=None, classes=11).to(memory_format=torch.channels_last).train()
+loss, optimizer = torch.nn.CrossEntropyLoss(ignore_index=255), torch.optim.AdamW(net.parameters(), 1e-3)
+x, y = torch.rand(64, 3, height, width), torch.randint(11, (64, height, width))
+def step(i):
+    rows = torch.randperm(64)[:batch]
+    with torch.autocast("cpu", torch.bfloat16, enabled=bool(bf16)):
+        value = loss(net(x[rows].contiguous(memory_format=torch.channels_last)), y[rows])
+    optimizer.zero_grad(); value.backward(); optimizer.step()
+for i in range(2):
+    step(i)
+began = time.perf_counter()
+for i in range(steps):
+    step(i)
+took = time.perf_counter() - began
+print(json.dumps({"speed": batch * steps / took, "parameters": sum(p.numel() for p in net.parameters())}))
+"""
+
+
+def speed(python: str) -> list[dict[str, Any]]:
+    """Images a second in training a U-Net on a VGG-13 trunk: calco as it trains by default over segmentation_models_pytorch."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (64, *SIDES, 3), np.uint8)
+    source = arrays(x, rng.integers(0, 11, (64, *SIDES)).astype(np.uint8), tuple(map(str, range(11))))
+    counts: dict[str, int] = {}
+
+    def ours(steps: int) -> float:
+        times: dict[int, float] = {}
+        training = {"steps": 2 + steps, "batch_size": BATCH, "log_every": 1, "ema": 0.0, "clip": 0.0}
+        segmenter = calco.Segmenter(
+            "unet", upsampling="nearest", width=64, levels=5, flip=False, zoom=1.0, colour=0.0, training=training
+        )
+        segmenter.fit(source, report=lambda line: times.update({line["step"]: time.perf_counter()}))
+        counts["calco"] = sum(p.numel() for p in segmenter.model_.parameters())
+        return BATCH * steps / (times[2 + steps] - times[2])
+
+    def peer(steps: int, bf16: int) -> float:
+        numbers = [str(n) for n in (torch.get_num_threads(), steps, BATCH, *SIDES, bf16)]
+        done = subprocess.run([python, "-W", "ignore", "-c", SMP, *numbers], capture_output=True, text=True, check=True)
+        told = json.loads(done.stdout.splitlines()[-1])
+        counts["smp"] = told["parameters"]
+        return told["speed"]
+
+    figures = []
+    for how, bf16, least, most in (
+        ("as its users train it, in float32", 0, 1.3, 2.0),
+        ("under autocast to bfloat16", 1, None, None),
+    ):
+        measured = paired(ours, lambda steps, bf16=bf16: peer(steps, bf16), 4, 3)
+        figures.append(
+            {
+                "what": f"images a second in training, U-Net of VGG-13: calco over segmentation_models_pytorch {how}",
+                "unit": "ratio",
+                "better": "higher",
+                **({"at_least": least, "reach_for": most} if least else {}),
+                **measured,
+                "protocol": f"batches of {BATCH} images of {SIDES[0]} x {SIDES[1]}, 11 classes, five levels of 64 to 512 channels;"
+                f" {counts['calco'] / 1e6:.1f} million parameters against {counts['smp'] / 1e6:.1f}",
+            }
+        )
+    return figures
+
+
+if __name__ == "__main__":
+    measure, at = {"short": short, "speed": speed}[sys.argv[1]], commit()
+    save(f"segmentation_{sys.argv[1]}", measure(*sys.argv[2:]), at, recipe=SHORT if measure is short else {})
