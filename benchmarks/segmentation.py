@@ -28,7 +28,7 @@ from benchmarks.record import commit, save
 from calco.data import Source, open_data
 from calco.data.masks import MaskedSource
 from calco.evaluation.segmentation import segmentation_figures, segmented
-from calco.maths.overlap import overlap
+from calco.maths.overlap import IGNORED, overlap
 
 PARTS = {"train": 367, "val": 101, "test": 233}
 VOID = 11
@@ -73,7 +73,7 @@ def road(part: str) -> Any:
 
 def arrays(x: Any, y: Any, classes: tuple[str, ...]) -> MaskedSource:
     """Examples and masks in memory."""
-    return MaskedSource(x, y, classes=classes)
+    return MaskedSource(x, y, classes=classes, ignore=IGNORED)
 
 
 def trained(train: Source, recipe: dict[str, Any], seed: int = 0, **changes: Any) -> tuple[calco.Segmenter, float]:

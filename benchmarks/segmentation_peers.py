@@ -140,7 +140,7 @@ def speed(python: str) -> list[dict[str, Any]]:
                 "better": "higher",
                 **({"at_least": least, "reach_for": most} if least else {}),
                 **measured,
-                "protocol": f"batches of {BATCH} images of {SIDES[0]} x {SIDES[1]}, 11 classes, five levels of 64 to 512 channels;"
+                "protocol": f"batches of {BATCH} images of {SIDES[0]} x {SIDES[1]}, 11 classes, five levels of 64 to 512;"
                 f" {counts['calco'] / 1e6:.1f} million parameters against {counts['smp'] / 1e6:.1f}",
             }
         )

@@ -133,7 +133,7 @@ class Segmenter(Estimator):
         deep: weight of the loss of coarser scores (deep supervision); 0 for none.
         flip: mirror half of the images in training.
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
-        colour: range in which brightness and contrast of images vary in training; 0 for none.
+        colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
         crop: sides of the pieces of images to train on; none given, whole images.
         encoder: run folder of an autoencoder or VAE with conv nets, whose encoder becomes the trunk; levels, width and stem
             are its own then.

@@ -18,7 +18,7 @@ class Augmentation:
     Args:
         flip: mirror half of the images from left to right.
         zoom: least share of an image's area that is cut out and scaled up; 1 for none.
-        colour: range in which brightness, contrast and saturation vary; 0 for none.
+        colour: range in which the factors of brightness and saturation vary about 1; 0 for none.
         crop: height and width of the pieces to train on; () keeps the size.
     """
 
@@ -43,7 +43,8 @@ class Augmentation:
                 steps.append(kornia.RandomCrop(size, pad_if_needed=True, padding_mode="reflect"))
             if self.colour:
                 span = (1 - self.colour, 1 + self.colour)
-                steps += [kornia.RandomBrightness(span, clip_output=False), kornia.RandomContrast(span, clip_output=False)]
+                # What it calls contrast is a factor of all values; its brightness adds, which would drown dark images.
+                steps.append(kornia.RandomContrast(span, clip_output=False))
                 if channels == 3:
                     steps.append(kornia.RandomSaturation(span))
             self._made[key] = kornia.AugmentationSequential(*steps, data_keys=["input", "mask"])
