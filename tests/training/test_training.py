@@ -184,8 +184,8 @@ def test_a_second_training_of_the_same_nets_keeps_its_precision():
             yield Turn("model", self.net(batch.x).square().mean(), {})
 
     model, source = Scaled(), ArraySource(np.arange(8.0).reshape(4, 2))
-    for precision in ("bf16", "fp32", "bf16"):
-        train(model, source, infer_schema(source), Training(steps=2, batch_size=2, precision=precision))
+    for kind in ("bf16", "fp32", "bf16"):
+        train(model, source, infer_schema(source), Training(steps=2, batch_size=2, precision=kind))
     assert seen == [True, True, False, False, True, True]
 
 
