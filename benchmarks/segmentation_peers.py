@@ -20,14 +20,14 @@ import torch
 
 import calco
 from benchmarks.record import commit, save
-from benchmarks.segmentation import PARTS, arrays, road, trained
+from benchmarks.segmentation import PARTS, arrays, road, trained, within
 from benchmarks.throughput import paired
 from calco.evaluation.segmentation import segmented
 from calco.maths.overlap import overlap
 
 SHORT: dict[str, Any] = {
     "model": {"architecture": "fcn8s", "stem": 4, "levels": 3, "zoom": 1.0, "colour": 0.0, "balance": 0.5},
-    "training": {"steps": 650},
+    "seconds": 90,
 }
 SECONDS, ROUNDS = 100, 3
 PEERS = {
@@ -40,9 +40,10 @@ def short(python: str, script: str) -> list[dict[str, Any]]:
     """Mean IU after 100 seconds of training in one thread, calco over the best peer."""
     torch.set_num_threads(1)
     train, test = road("train"), road("test")
+    recipe = within(SHORT["seconds"], train, SHORT["model"])
     ours, minutes, theirs = list[float](), list[float](), dict[str, list[float]]()
     for seed in range(ROUNDS):
-        segmenter, took = trained(train, SHORT, seed)
+        segmenter, took = trained(train, recipe, seed)
         found = overlap(segmented(segmenter, test).counts.sum(0))
         ours.append(found.mean_iu)
         minutes.append(took)
