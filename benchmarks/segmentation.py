@@ -35,26 +35,26 @@ VOID = 11
 SEEDS = range(3)
 
 SCENES: dict[str, Any] = {
-    "model": {"architecture": "fcn8s", "stem": 2, "levels": 4, "balance": 0.5},
-    "seconds": 1650,
+    "model": {"architecture": "unet", "stem": 2, "levels": 4, "width": 24, "balance": 0.5},
+    "seconds": 1620,
 }
 DECODERS: dict[str, Any] = {
     "model": {"stem": 2, "levels": 4, "width": 32, "blocks": 1, "zoom": 1.0, "colour": 0.0, "balance": 1.0},
     "training": {"steps": 600},
 }
 PRETRAINING: dict[str, Any] = {
-    "autoencoder": {"latent": 256, "noise": 0.5, "width": 16},
+    "autoencoder": {"latent": 256, "mask": 0.5, "width": 16},
     "autoencoder_training": {"steps": 3000, "batch_size": 8, "lr": 1e-3},
-    "model": {"architecture": "unet", "balance": 0.5},
-    "training": {"steps": 400},
+    "model": {"architecture": "fcn8s", "balance": 0.5},
+    "training": {"steps": 600},
 }
 SIGNALS: dict[str, Any] = {
     "model": {"architecture": "unet", "width": 24, "levels": 5},
     "training": {"steps": 600, "batch_size": 32},
 }
 NUCLEI: dict[str, Any] = {
-    "model": {"architecture": "unet", "width": 16, "levels": 4, "loss": "cross_entropy+dice"},
-    "training": {"steps": 1500},
+    "model": {"architecture": "unet", "stem": 2, "levels": 5, "zoom": 1.0, "colour": 0.3},
+    "training": {"steps": 1000},
 }
 
 
