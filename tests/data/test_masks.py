@@ -165,6 +165,17 @@ def test_masks_of_one_value_teach_nothing():
         open_data(np.zeros((2, 4, 4), np.uint8), masks=np.full((2, 4, 4), 0.5))
 
 
+def test_masks_of_0_and_255_are_met_with_advice():
+    x, masks = np.zeros((2, 4, 4), np.uint8), np.zeros((2, 4, 4), np.uint8)
+    masks[:, 2:] = 255
+    for ignored in (255, -1):
+        with pytest.raises(RequestError, match="masks of 0 and 255, ask for instances"):
+            open_data(x, masks=masks, ignore_index=ignored)
+    assert open_data(x, masks=masks, instances=True).classes == ("background", "object")
+    sparse = open_data(x, masks=masks // 51, classes=tuple("abcdef"))  # where the classes are named, gaps are no matter
+    assert len(sparse.classes) == 6
+
+
 def test_median_frequency_weights():
     """By hand: class 0 has 6 of the 8 places of examples that hold it, class 1 has 2 of 8."""
     masks = np.array([[[0, 0], [0, 1]], [[0, 0], [0, 1]]])

@@ -25,7 +25,9 @@ class DataOptions:
     ignore_index: Annotated[int | None, Parameter(help="The value of places in masks that do not count; 255 if not given.")] = (
         None
     )
-    instances: Annotated[bool, Parameter(help="Masks number objects: learn objects against the rest.", negative="")] = False
+    instances: Annotated[
+        bool, Parameter(help="What is not 0 in masks is an object: learn objects against the rest.", negative="")
+    ] = False
 
     def open(self, data: str, part: str, run: "Run | None" = None) -> Any:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""

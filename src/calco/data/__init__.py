@@ -64,7 +64,7 @@ def open_data(
         skip_corrupt: leave out images of a folder that cannot be read.
         masks: a class for every place of the examples: a folder, an npy file or arrays like theirs.
         ignore_index: the value of places in masks that do not count.
-        instances: the masks number objects from 1: learn objects against the rest, 0.
+        instances: all in the masks that is not 0 is an object, numbered or 255: learn objects against the rest.
         classes: names of the masks' classes, from 0; those of a classes.txt beside a folder of masks where not given.
 
     Raises:

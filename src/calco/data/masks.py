@@ -74,10 +74,17 @@ class MaskedSource:
 
     def _highest(self, masks: Any) -> int:
         values = {int(v) for mask in masks for v in np.unique(mask)} - {self.ignore}
+        held = ", ".join(map(str, sorted(values)[:6])) + (", ..." if len(values) > 6 else "") or "nothing"
+        objects = "Where all that is not 0 is an object, as in masks of 0 and 255, ask for instances."
         if not values or max(values) == 0:
             raise RequestError(
-                f"All masks hold {', '.join(map(str, sorted(values))) or 'nothing'} but for {self.ignore}, which is ignored:"
-                " there are not two classes to tell apart. If one of them is written so, give another value to ignore."
+                f"All masks hold {held} but for {self.ignore}, which is ignored: there are not two classes to tell apart."
+                f" {objects} If {self.ignore} is a class of its own, give another value to ignore."
+            )
+        if max(values) + 1 > 2 * len(values) and min(values) >= 0:
+            raise RequestError(
+                f"Masks hold {held}: most classes from 0 to {max(values)} are nowhere. {objects}"
+                " If these are classes, number them from 0 without gaps, or name them all in a classes.txt."
             )
         return max(values)
 

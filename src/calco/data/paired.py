@@ -155,7 +155,7 @@ def open_masked(
         data: a folder of images or volumes, an npy file, an array (n, ...) or a list of arrays.
         masks: the same of masks.
         ignore: the value of places that do not count.
-        instances: masks number objects from 1, 0 being none: learn objects against the rest.
+        instances: all that is not 0 is an object, numbered or 255: learn objects against the rest.
         classes: their names; those of a classes.txt where not given.
         mode: L or RGB, to convert images to.
         open: how `open_data` opens it again.
