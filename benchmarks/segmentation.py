@@ -85,13 +85,15 @@ def trained(train: Source, recipe: dict[str, Any], seed: int = 0, **changes: Any
     return segmenter, (time.perf_counter() - started) / 60
 
 
-def within(seconds: float, train: Source, model: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose steps take so long on this machine: those of a short run are timed."""
+def within(train: Source, recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with as many steps as its seconds allow on this machine: those of a short run are timed."""
     times: dict[int, float] = {}
     first, last = 5, 30
-    short = calco.Segmenter(**model, training={"steps": last, "log_every": 1})
-    short.fit(train, report=lambda line: times.update({line["step"]: time.perf_counter()}))
-    return {"model": model, "training": {"steps": int(seconds * (last - first) / (times[last] - times[first]))}}
+    short = {**recipe.get("training", {}), "steps": last, "log_every": 1}
+    segmenter = calco.Segmenter(**recipe["model"], training=short)
+    segmenter.fit(train, report=lambda line: times.update({line["step"]: time.perf_counter()}))
+    steps = int(recipe["seconds"] * (last - first) / (times[last] - times[first]))
+    return {"model": recipe["model"], "training": {**recipe.get("training", {}), "steps": steps}}
 
 
 def mean_iu(segmenter: calco.Segmenter, source: Source) -> float:
@@ -102,7 +104,7 @@ def mean_iu(segmenter: calco.Segmenter, source: Source) -> float:
 def scenes() -> list[dict[str, Any]]:
     """Pixel accuracy and mean IU of CamVid's test part."""
     train = road("train")
-    recipe = within(SCENES["seconds"], train, SCENES["model"])
+    recipe = within(train, SCENES)
     segmenter, minutes = trained(train, recipe)
     found = {figure.name: figure for figure in segmentation_figures(segmenter, road("test"), train)}
     others = "; ".join(f"{name} {figure.value:.3f}" for name, figure in found.items())
