@@ -7,8 +7,8 @@
     python -m benchmarks.segmentation nuclei        # nuclei, foreground IU
     python -m benchmarks.segmentation tiles         # one image of 8,000 x 8,000 places: peak memory
 
-Recipes were chosen on CamVid's validation part, on drives left out of its training part, on folds of training patients and on the last fifth of the training nuclei;
-test data are looked at here only.
+Recipes were chosen on CamVid's validation part, on drives left out of its training part (test images come from other drives),
+on folds of training patients and on the last fifth of the training nuclei; test data are looked at here only.
 """
 
 import itertools
