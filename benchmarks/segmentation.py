@@ -39,13 +39,13 @@ SCENES: dict[str, Any] = {
     "seconds": 1620,
 }
 DECODERS: dict[str, Any] = {
-    "model": {"stem": 2, "levels": 4, "width": 32, "blocks": 1, "zoom": 1.0, "colour": 0.0, "balance": 1.0},
-    "training": {"steps": 600},
+    "model": {"stem": 2, "levels": 4, "width": 24, "blocks": 1, "zoom": 1.0, "colour": 0.6, "balance": 1.0},
+    "training": {"steps": 300},
 }
 PRETRAINING: dict[str, Any] = {
     "autoencoder": {"latent": 256, "mask": 0.5, "width": 16},
     "autoencoder_training": {"steps": 3000, "batch_size": 8, "lr": 1e-3},
-    "model": {"architecture": "fcn8s", "balance": 0.5},
+    "model": {"architecture": "fcn8s", "balance": 0.5, "colour": 0.6},
     "training": {"steps": 600},
 }
 SIGNALS: dict[str, Any] = {
@@ -54,7 +54,7 @@ SIGNALS: dict[str, Any] = {
 }
 NUCLEI: dict[str, Any] = {
     "model": {"architecture": "unet", "stem": 2, "levels": 5, "zoom": 1.0, "colour": 0.3},
-    "training": {"steps": 1000},
+    "training": {"steps": 600},
 }
 
 
