@@ -88,7 +88,7 @@ def trained(train: Source, recipe: dict[str, Any], seed: int = 0, **changes: Any
 def within(train: Source, recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe with as many steps as its seconds allow on this machine: those of a short run are timed."""
     times: dict[int, float] = {}
-    first, last = 5, 30
+    first, last = 10, 70
     short = {**recipe.get("training", {}), "steps": last, "log_every": 1}
     segmenter = calco.Segmenter(**recipe["model"], training=short)
     segmenter.fit(train, report=lambda line: times.update({line["step"]: time.perf_counter()}))

@@ -23,12 +23,12 @@ def test_tiles_cover_a_side_with_weights(side, tile, overlap, cell):
         assert a + tile // cell * cell - b >= min(overlap, tile - cell)
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3])
-def test_tiles_give_what_the_whole_gives(dims, float64):
+@pytest.mark.parametrize(("dims", "contrast"), [(1, 0), (1, 5), (2, 0), (2, 5), (3, 0)])
+def test_tiles_give_what_the_whole_gives(dims, contrast, float64):
     """With a margin as wide as the net sees the two are one."""
     torch.manual_seed(0)
     trunk = PoolingTrunk(1, [3, 4], 1, dims, 0)
-    net = make_segmentation_net("unet", trunk, 3, blocks=1, upsampling="nearest").eval()
+    net = make_segmentation_net("unet", trunk, 3, blocks=1, upsampling="nearest", contrast=contrast).eval()
     sides = {1: (300,), 2: (75, 130), 3: (49, 50, 52)}[dims]
     x = torch.randn(1, 1, *sides)
     with torch.no_grad():

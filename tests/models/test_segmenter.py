@@ -168,6 +168,8 @@ def test_impossible_requests_are_named(encoder, tmp_path):
         calco.Segmenter(encoder=str(encoder)).fit(np.repeat(x[..., None], 3, -1), y)
     with pytest.raises(RequestError, match="not a run folder"):
         calco.Segmenter(encoder=str(tmp_path)).fit(x, y)
+    with pytest.raises(RequestError, match="leave contrast at 0"):
+        calco.Segmenter(encoder=str(encoder), contrast=9).fit(x, y)
     flat = tmp_path / "flat"
     calco.Autoencoder(latent=2, net="mlp", width=8, training={"steps": 2}).fit(x, out=flat)
     with pytest.raises(RequestError, match="no convolutional encoder"):

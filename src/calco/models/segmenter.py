@@ -131,6 +131,8 @@ class Segmenter(Estimator):
         balance: weigh classes in the loss by their median frequency over their own, to this power: 1 as is, 0 not at all.
         class_weights: weights of the classes in the loss, one for each; none given, all alike.
         deep: weight of the loss of coarser scores (deep supervision); 0 for none.
+        contrast: side of the window whose mean and deviation normalise each place of an example; 0 for none. It helps where
+            examples to come are lit unlike those of the training.
         flip: mirror half of the images in training.
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
@@ -168,6 +170,7 @@ class Segmenter(Estimator):
         balance: float = 0.0,
         class_weights: tuple[float, ...] = (),
         deep: float = 0.0,
+        contrast: int = 0,
         flip: bool = True,
         zoom: float = 0.5,
         colour: float = 0.2,
@@ -187,6 +190,7 @@ class Segmenter(Estimator):
         self.balance = balance
         self.class_weights = class_weights
         self.deep = deep
+        self.contrast = contrast
         self.flip = flip
         self.zoom = zoom
         self.colour = colour
@@ -220,16 +224,18 @@ class Segmenter(Estimator):
         if not isinstance(schema, PlacesSchema):
             raise RequestError("A segmenter learns from masks, a class for every place: give them as y, or with --masks.")
         at_least(self, 1, "width", "blocks", "stem")
-        at_least(self, 0, "levels", "deep", "colour", "balance")
+        at_least(self, 0, "levels", "deep", "contrast", "colour", "balance")
         plan, dims = ARCHITECTURES[self.architecture], schema.dims
         if self.encoder:
+            if self.contrast:
+                raise RequestError("An encoder of a run knows examples as they are: leave contrast at 0.")
             trunk = EncoderTrunk(ConvEncoder(**self.gathered_["encoder"]))
             trunk.requires_grad_(self.encoder_use != "frozen")
         else:
             levels = self.levels or max(1, min(5, int(math.log2(max(2, min(schema.sides) / self.stem / 4)))))
             widths = [self.width * min(2**i, 8) for i in range(levels)]
             trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem)
-        options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks")}
+        options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks", "contrast")}
         net = make_segmentation_net(self.architecture, trunk, len(schema.classes), deep=self.deep > 0, **options)
         augmentation = Augmentation(self.flip, self.zoom, self.colour, self.crop) if dims == 2 else None
         return SegmenterModel(

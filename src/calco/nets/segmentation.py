@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from calco.errors import RequestError
+from calco.nets.contrast import LocalContrast
 from calco.nets.conv import ConvEncoder
 from calco.nets.upsampling import CONVOLUTIONS, UPSAMPLINGS, crop, linear, max_pooling
 
@@ -209,18 +210,18 @@ ARCHITECTURES = {
 
 
 class SegmentationNet(nn.Module):
-    """A trunk, a decoder, and interpolation back over the trunk's stem."""
+    """A trunk, a decoder, and interpolation back over the trunk's stem; before them what all examples go through."""
 
-    def __init__(self, trunk: Trunk, decoder: nn.Module) -> None:
+    def __init__(self, trunk: Trunk, decoder: nn.Module, front: nn.Module) -> None:
         super().__init__()
-        self.trunk, self.decoder = trunk, decoder
+        self.front, self.trunk, self.decoder = front, trunk, decoder
         self.cell = trunk.stem * 2 ** len(trunk.widths)
         """Sides of the coarsest cell, in places of an example."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(n, channels, ...) of any size to scores (n, classes, ...), and coarser ones the decoder gives beside them."""
         stem, size = self.trunk.stem, x.shape[2:]
-        scores = self.decoder(self.trunk(x), [-(-side // stem) for side in size])
+        scores = self.decoder(self.trunk(self.front(x)), [-(-side // stem) for side in size])
         return scores if stem == 1 else [crop(linear(scores[0], stem), size), *scores[1:]]
 
 
@@ -233,6 +234,7 @@ def make_segmentation_net(
     skips: str = "auto",
     blocks: int = 2,
     deep: bool = False,
+    contrast: int = 0,
 ) -> SegmentationNet:
     """The net of an architecture's name.
 
@@ -244,11 +246,13 @@ def make_segmentation_net(
         skips: none, add or concat for decoders that mirror the trunk, or auto.
         blocks: convolutions in a level of such a decoder.
         deep: scores of coarser levels too.
+        contrast: side of the windows of local contrast normalisation, 0 for none.
 
     Raises:
         RequestError: these do not go together.
     """
     plan = ARCHITECTURES[architecture]
+    front = LocalContrast(contrast) if contrast else nn.Identity()
     operator = plan.upsampling if upsampling == "auto" else upsampling
     switched, pools = UPSAMPLINGS[operator].switched, isinstance(trunk, PoolingTrunk)
     if switched and not (pools and isinstance(plan.skips, str)):
@@ -260,8 +264,8 @@ def make_segmentation_net(
             raise RequestError(f"{architecture} has skips of its own: leave skips at auto.")
         if len(trunk.widths) <= plan.skips:
             raise RequestError(f"{architecture} needs {plan.skips + 1} levels or more; there are {len(trunk.widths)}.")
-        return SegmentationNet(trunk, ScoreDecoder(trunk, classes, operator, plan.skips))
+        return SegmentationNet(trunk, ScoreDecoder(trunk, classes, operator, plan.skips), front)
     kind = plan.skips if skips == "auto" else skips
     if kind == "add" and trunk.last != trunk.widths[-1]:
         raise RequestError("skips 'add' needs as many channels at the bottom as in the level above it: use 'concat'.")
-    return SegmentationNet(trunk, MirrorDecoder(trunk, classes, blocks, operator, kind, plan.act, deep))
+    return SegmentationNet(trunk, MirrorDecoder(trunk, classes, blocks, operator, kind, plan.act, deep), front)
