@@ -35,7 +35,15 @@ VOID = 11
 SEEDS = range(3)
 
 SCENES: dict[str, Any] = {
-    "model": {"architecture": "unet", "stem": 2, "levels": 4, "width": 24, "balance": 0.5, "colour": 0.6},
+    "model": {
+        "architecture": "unet",
+        "stem": 2,
+        "levels": 4,
+        "width": 24,
+        "balance": 0.5,
+        "contrast": 135,
+        "colour": 0.6,
+    },
     "seconds": 1620,
 }
 DECODERS: dict[str, Any] = {
