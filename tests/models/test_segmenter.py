@@ -160,6 +160,8 @@ def test_impossible_requests_are_named(encoder, tmp_path):
         calco.Segmenter("fcn8s", upsampling="max_unpooling", levels=3).fit(x, y)
     with pytest.raises(RequestError, match="needs 3 levels or more"):
         calco.Segmenter("fcn8s", levels=2).fit(x, y)
+    with pytest.raises(RequestError, match="kernel is 4; it must be odd"):
+        calco.Segmenter(kernel=4).fit(x, y)
     with pytest.raises(RequestError, match="3 class weights for 2 classes"):
         calco.Segmenter(class_weights=(1.0, 2.0, 3.0)).fit(x, y)
     with pytest.raises(RequestError, match="not both"):

@@ -14,7 +14,7 @@ SIDES = {1: (75,), 2: (33, 50), 3: (9, 12, 10)}
 
 def net_of(architecture, dims=2, levels=3, classes=4, **options):
     plan = ARCHITECTURES[architecture]
-    trunk = PoolingTrunk(2, [4, 6, 8, 8][:levels], 2, dims, plan.bottom, options.pop("stem", 1))
+    trunk = PoolingTrunk(2, [4, 6, 8, 8][:levels], 2, dims, plan.bottom, options.pop("stem", 1), options.pop("kernel", 3))
     return make_segmentation_net(architecture, trunk, classes, **options)
 
 
@@ -40,6 +40,15 @@ def test_every_decoder_takes_every_operator_or_says_why_not(architecture, upsamp
 @pytest.mark.parametrize("stem", [2, 4])
 def test_a_stem_is_undone(stem):
     net = net_of("unet", stem=stem)
+    assert net(torch.randn(2, 2, 37, 51))[0].shape == (2, 4, 37, 51)
+
+
+def test_levels_and_their_mirror_have_kernels_of_one_size():
+    net = net_of("segnet", kernel=7)
+    kernels = {
+        m.kernel_size for half in (net.trunk.levels, net.decoder.levels) for m in half.modules() if isinstance(m, nn.Conv2d)
+    }
+    assert kernels == {(7, 7)}
     assert net(torch.randn(2, 2, 37, 51))[0].shape == (2, 4, 37, 51)
 
 

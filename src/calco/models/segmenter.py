@@ -126,6 +126,7 @@ class Segmenter(Estimator):
         levels: times that the sides are halved; 0 takes as many as leave the smaller side 4 places, 5 at most.
         width: channels of the first level; each further level has twice as many, up to 8 times.
         blocks: convolutions in a level.
+        kernel: sides of the kernels in a level, an odd number.
         stem: stride of a convolution before the first level; the scores are interpolated back over it.
         loss: what is minimised, a sum where several are named.
         balance: weigh classes in the loss by their median frequency over their own, to this power: 1 as is, 0 not at all.
@@ -137,8 +138,8 @@ class Segmenter(Estimator):
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
         crop: sides of the pieces of images to train on; none given, whole images.
-        encoder: run folder of an autoencoder or VAE with conv nets, whose encoder becomes the trunk; levels, width and stem
-            are its own then.
+        encoder: run folder of an autoencoder or VAE with conv nets, whose encoder becomes the trunk; levels, width,
+            kernel and stem are its own then.
         encoder_use: fine-tuned with the rest, frozen, or with random weights, for a comparison.
         training: settings, or a dict of those that differ from the family's recipe.
     """
@@ -165,6 +166,7 @@ class Segmenter(Estimator):
         levels: int = 0,
         width: int = 32,
         blocks: int = 2,
+        kernel: int = 3,
         stem: int = 1,
         loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy",
         balance: float = 0.0,
@@ -185,6 +187,7 @@ class Segmenter(Estimator):
         self.levels = levels
         self.width = width
         self.blocks = blocks
+        self.kernel = kernel
         self.stem = stem
         self.loss = loss
         self.balance = balance
@@ -223,8 +226,10 @@ class Segmenter(Estimator):
         """The net for data of this schema."""
         if not isinstance(schema, PlacesSchema):
             raise RequestError("A segmenter learns from masks, a class for every place: give them as y, or with --masks.")
-        at_least(self, 1, "width", "blocks", "stem")
+        at_least(self, 1, "width", "blocks", "kernel", "stem")
         at_least(self, 0, "levels", "deep", "contrast", "colour", "balance")
+        if self.kernel % 2 == 0:
+            raise RequestError(f"kernel is {self.kernel}; it must be odd, so that it has a middle: 3, 5 or 7.")
         plan, dims = ARCHITECTURES[self.architecture], schema.dims
         if self.encoder:
             if self.contrast:
@@ -234,7 +239,7 @@ class Segmenter(Estimator):
         else:
             levels = self.levels or max(1, min(5, int(math.log2(max(2, min(schema.sides) / self.stem / 4)))))
             widths = [self.width * min(2**i, 8) for i in range(levels)]
-            trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem)
+            trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem, self.kernel)
         options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks", "contrast")}
         net = make_segmentation_net(self.architecture, trunk, len(schema.classes), deep=self.deep > 0, **options)
         augmentation = Augmentation(self.flip, self.zoom, self.colour, self.crop) if dims == 2 else None

@@ -36,14 +36,14 @@ def block(channels: int, out: int, dims: int, kernel: int = 3, act: bool = True,
     return nn.Sequential(conv, NORMS[dims](out), *([nn.ReLU(inplace=True)] if act else []))
 
 
-def stage(channels: int, widths: Sequence[int], dims: int, act: bool = True) -> nn.Sequential:
+def stage(channels: int, widths: Sequence[int], dims: int, kernel: int, act: bool = True) -> nn.Sequential:
     """Blocks one after the other, of these widths."""
     steps = zip((channels, *widths[:-1]), widths, strict=True)
-    return nn.Sequential(*(block(a, b, dims, act=act) for a, b in steps))
+    return nn.Sequential(*(block(a, b, dims, kernel, act) for a, b in steps))
 
 
 class Trunk(nn.Module):
-    """What decoders know of a trunk: sides of an example, channels of the maps and of the bottom.
+    """What decoders know of a trunk: sides of an example, channels of the maps and of the bottom, sides of kernels.
 
     It works on what a stem made of an example; `stem` is the stride of that.
     """
@@ -52,6 +52,7 @@ class Trunk(nn.Module):
     widths: tuple[int, ...]
     last: int
     stem: int = 1
+    kernel: int = 3
 
 
 class PoolingTrunk(Trunk):
@@ -64,14 +65,17 @@ class PoolingTrunk(Trunk):
         dims: sides of an example, 1 to 3.
         bottom: side of the first kernel of the bottom, two convolutions at the coarsest sides; 0 for none.
         stem: stride of a convolution before the first level.
+        kernel: sides of the kernels of the levels, odd.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], blocks: int, dims: int, bottom: int = 3, stem: int = 1) -> None:
+    def __init__(
+        self, channels: int, widths: Sequence[int], blocks: int, dims: int, bottom: int = 3, stem: int = 1, kernel: int = 3
+    ) -> None:
         super().__init__()
-        self.dims, self.widths, self.last, self.stem = dims, tuple(widths), widths[-1], stem
+        self.dims, self.widths, self.last, self.stem, self.kernel = dims, tuple(widths), widths[-1], stem, kernel
         self.entry = block(channels, widths[0], dims, stem + 2 + stem % 2, stride=stem) if stem > 1 else nn.Identity()
         entries = (widths[0] if stem > 1 else channels, *widths[:-1])
-        self.levels = nn.ModuleList(stage(a, [b] * blocks, dims) for a, b in zip(entries, widths, strict=True))
+        self.levels = nn.ModuleList(stage(a, [b] * blocks, dims, kernel) for a, b in zip(entries, widths, strict=True))
         self.bottom = nn.Sequential()
         if bottom:
             self.bottom.extend((block(self.last, 2 * self.last, dims, bottom), block(2 * self.last, self.last, dims)))
@@ -170,7 +174,7 @@ class MirrorDecoder(nn.Module):
         for i, (entry, width) in enumerate(zip(entries, widths, strict=True)):
             out = widths[max(i - 1, 0)]
             both = entry + width if skips == "concat" else entry
-            self.levels.append(stage(both, [width] * (blocks - 1) + [out], dims, act))
+            self.levels.append(stage(both, [width] * (blocks - 1) + [out], dims, trunk.kernel, act))
             self.heads.append(CONVOLUTIONS[dims](out, classes, 1) if i == 0 or deep else nn.Identity())
         self.deep = deep
 
