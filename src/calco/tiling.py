@@ -79,7 +79,8 @@ def tiled(
         until = first[i + 1][0] if i + 1 < len(first) else sides[0]
         assert held is not None
         ready, held = held[:, : until - done], held[:, until - done :].clone()
-        yield slice(done, until), ready[:-1] / ready[-1:].clamp_min(1e-12)
+        yield slice(done, until), ready[:-1].div_(ready[-1:].clamp_min_(1e-12))
+        del ready  # a band is large: there is one at a time
         done = until
 
 
@@ -95,4 +96,5 @@ def whole(bands: Iterator[tuple[slice, Tensor]], sides: Sequence[int]) -> np.nda
     classes = np.zeros(tuple(sides), np.uint8)
     for rows, band in bands:
         classes[rows] = band.argmax(0).numpy()
+        del band  # before the next is made
     return classes

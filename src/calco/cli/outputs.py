@@ -67,6 +67,7 @@ class Segments:
                 mask[rows] = band.argmax(0).numpy()
                 if into is not None:
                     into[rows] = band.movedim(0, -1).numpy()
+                del band  # it is large, and the next is made before this name is given away
             if into is not None:
                 into.flush()
         if not self.images:
