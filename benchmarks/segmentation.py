@@ -319,7 +319,7 @@ def tiles() -> list[dict[str, Any]]:
             "better": "lower",
             "at_least": 3.0,
             "reach_for": 1.5,
-            "protocol": f"the net of the 30 minutes, {len(train.classes)} classes; image, mask and overlay included; {took:.0f} s",
+            "protocol": f"the net of the 30 minutes, {len(train.classes)} classes; image, mask, overlay included; {took:.0f} s",
         }
     ]
 
