@@ -30,7 +30,7 @@ from calco.training.hardware import precision
 SHORT: dict[str, Any] = {
     "model": {"architecture": "fcn8s", "stem": 4, "levels": 3, "zoom": 1.0, "contrast": 135, "colour": 0.6, "balance": 0.5},
     "training": {"batch_size": 4, "lr": 3e-3, "beta2": 0.99, "weight_decay": 0.01, "lr_warmup": 40},
-    "seconds": 92,
+    "seconds": 86,
 }
 SECONDS, ROUNDS = 100, 3
 PEERS = {
