@@ -125,7 +125,7 @@ def speed(python: str) -> list[dict[str, Any]]:
         times: dict[int, float] = {}
         training = {"steps": 2 + steps, "batch_size": BATCH, "log_every": 1, "ema": 0.0, "clip": 0.0}
         segmenter = calco.Segmenter(
-            "unet", upsampling="nearest", width=64, levels=5, flip=False, zoom=1.0, colour=0.0, training=training
+            "unet", upsampling="nearest", width=64, levels=5, flip="none", zoom=1.0, colour=0.0, training=training
         )
         segmenter.fit(source, report=lambda line: times.update({line["step"]: time.perf_counter()}))
         with FlopCounterMode(display=False) as counter, torch.no_grad():

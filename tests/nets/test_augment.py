@@ -19,7 +19,7 @@ def blocks() -> tuple[torch.Tensor, torch.Tensor]:
 def test_masks_follow_their_images(zoom, crop):
     torch.manual_seed(0)
     images, masks = blocks()
-    x, y = Augmentation(flip=True, zoom=zoom, colour=0.0, crop=crop)(images, masks)
+    x, y = Augmentation(flip="both", zoom=zoom, colour=0.0, crop=crop)(images, masks)
     assert x.shape[2:] == y.shape[1:] == (crop or (48, 60))
     assert not torch.equal(y, masks[:, : y.shape[1], : y.shape[2]])
     told = (4 * x[:, 0]).round().long()
@@ -32,7 +32,7 @@ def test_masks_follow_their_images(zoom, crop):
 def test_colours_change_images_alone_and_by_a_factor():
     torch.manual_seed(0)
     dark, mask = torch.full((50, 3, 4, 4), 0.02), torch.zeros(50, 4, 4, dtype=torch.long)
-    x, y = Augmentation(flip=False, zoom=1.0, colour=0.5)(dark, mask)
+    x, y = Augmentation(flip="none", zoom=1.0, colour=0.5)(dark, mask)
     assert torch.equal(y, mask)
     assert 0.0099 < x.min() < 0.014
     assert 0.026 < x.max() < 0.0301
@@ -40,6 +40,20 @@ def test_colours_change_images_alone_and_by_a_factor():
 
 def test_nothing_asked_for_changes_nothing():
     images, masks = blocks()
-    x, y = Augmentation(flip=False, zoom=1.0, colour=0.0)(images, masks)
+    x, y = Augmentation(flip="none", zoom=1.0, colour=0.0)(images, masks)
     assert torch.equal(x, images)
     assert torch.equal(y, masks)
+
+
+@pytest.mark.parametrize(("flip", "ways"), [("none", 1), ("horizontal", 2), ("both", 4)])
+def test_images_are_mirrored_along_the_axes_asked_for(flip, ways):
+    torch.manual_seed(0)
+    image, mask = torch.rand(1, 1, 6, 8), torch.randint(0, 3, (1, 6, 8))
+    x, y = Augmentation(flip=flip, zoom=1.0, colour=0.0)(image.repeat(60, 1, 1, 1), mask.repeat(60, 1, 1))
+    seen = {one.numpy().tobytes() for one in x}
+    assert len(seen) == ways
+    for dims in ((), (2,), (1,), (1, 2))[:ways]:
+        mirrored = image[0].flip(dims).numpy().tobytes()
+        assert mirrored in seen
+        at = [one.numpy().tobytes() for one in x].index(mirrored)
+        assert torch.equal(y[at], mask[0].flip([d - 1 for d in dims]))

@@ -134,7 +134,8 @@ class Segmenter(Estimator):
         deep: weight of the loss of coarser scores (deep supervision); 0 for none.
         contrast: side of the window whose mean and deviation normalise each place of an example; 0 for none. It helps where
             examples to come are lit unlike those of the training.
-        flip: mirror half of the images in training.
+        flip: mirror half of the images in training from left to right, or also upside down (both), for images that have no
+            upper side, as those of a microscope.
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
         crop: sides of the pieces of images to train on; none given, whole images.
@@ -173,7 +174,7 @@ class Segmenter(Estimator):
         class_weights: tuple[float, ...] = (),
         deep: float = 0.0,
         contrast: int = 0,
-        flip: bool = True,
+        flip: Literal["none", "horizontal", "both"] = "horizontal",
         zoom: float = 0.5,
         colour: float = 0.2,
         crop: tuple[int, ...] = (),

@@ -16,13 +16,13 @@ class Augmentation:
     """Random flips, crops, scales and colours of images and their masks.
 
     Args:
-        flip: mirror half of the images from left to right.
+        flip: mirror half of the images from left to right (horizontal), and half of them upside down (both), or none.
         zoom: least share of an image's area that is cut out and scaled up; 1 for none.
         colour: range in which the factors of brightness and saturation vary about 1; 0 for none.
         crop: height and width of the pieces to train on; () keeps the size.
     """
 
-    def __init__(self, flip: bool = True, zoom: float = 0.5, colour: float = 0.2, crop: tuple[int, ...] = ()) -> None:
+    def __init__(self, flip: str = "horizontal", zoom: float = 0.5, colour: float = 0.2, crop: tuple[int, ...] = ()) -> None:
         self.flip, self.zoom, self.colour, self.crop = flip, zoom, colour, crop
         self._made: dict[tuple[int, ...], Any] = {}
 
@@ -33,8 +33,10 @@ class Augmentation:
             import kornia.augmentation as kornia
 
             steps: list[Any] = []
-            if self.flip:
+            if self.flip != "none":
                 steps.append(kornia.RandomHorizontalFlip(p=0.5))
+            if self.flip == "both":
+                steps.append(kornia.RandomVerticalFlip(p=0.5))
             size = (self.crop[0], self.crop[1]) if self.crop else (height, width)
             if self.zoom < 1:
                 shape = width / height
