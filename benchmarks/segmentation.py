@@ -329,8 +329,8 @@ def nuclei() -> list[dict[str, Any]]:
             "at_least": 0.85,
             "reach_for": 0.92,
             "standard_error": statistics.stdev(drawn),
-            "protocol": f"images by name, the first 267 to train on, {recipe['training']['steps']:,} steps, the last 67 to measure on,"
-            " accumulated over all places;"
+            "protocol": "images by name, the first 267 to train on, the last 67 to measure on, accumulated over all places;"
+            f" {recipe['training']['steps']:,} steps;"
             " standard error by bootstrap over images",
         }
     ]
