@@ -13,8 +13,8 @@ from calco.contract import Model
 from calco.data import Source, open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model
-from calco.evaluation.figures import Figure, as_tensor, role, some_of
+from calco.evaluation.features import Extractor, extractor_for, label_model, read
+from calco.evaluation.figures import Figure, as_tensor, role, same, some_of
 from calco.maths.fidelity import Neighbours, frechet_distance, kernel_distance, need, neighbours
 
 MOST = 10_000
@@ -67,7 +67,7 @@ def measure_fidelity(
         f" features, {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
     )
     # Examples have no distance from themselves: there is a floor only where other ones are measured on.
-    apart = source.describe()["fingerprint"] != train.describe()["fingerprint"]
+    apart = not same(source, train)
     against = f"{len(floor):,} training examples in place of the samples" if apart else ""
 
     def figure(name: str, value: float, base: float | None, better: Any, unit: str, error: float | None = None) -> Figure:
@@ -108,9 +108,3 @@ def label_figures(estimator: Estimator, source: Source, train: Source, samples: 
     error = (right * (1 - right) / n) ** 0.5
     name = f"that net on {len(held):,} held-out examples"
     return [Figure("label fidelity", right, "share read as asked", protocol, "higher", error, accuracy, name)]
-
-
-@torch.no_grad()
-def read(classifier: LabelModel, x: Tensor) -> Tensor:
-    """The class that a classifier gives each example: (n, ...) to (n,)."""
-    return torch.cat([classifier.head(classifier(part)).argmax(1) for part in x.split(500)])

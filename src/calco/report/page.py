@@ -15,7 +15,8 @@ from calco.contract import Batch
 from calco.data import Source, Subset, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
-from calco.evaluation.figures import role
+from calco.evaluation.copying import closest_pairs, copying_figures
+from calco.evaluation.figures import role, training_data
 from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
 from calco.report.segments import CASES, classes_of, extremes, panels
 from calco.runs import write_json, written_aside
@@ -189,6 +190,17 @@ def _samples(estimator: Estimator, source: Source) -> str:
     return "".join(pictures)
 
 
+def _closest(estimator: Estimator, source: Source) -> str:
+    if "sample" not in estimator.capabilities_ or not (estimator.run_ and estimator.run_.opening()):
+        return ""
+    train = training_data(estimator, source)
+    if not copying_figures(estimator, source, train):
+        return ""
+    samples, known = closest_pairs(estimator, source, train, SHOWN)
+    sides = "Above, samples; below, the training examples nearest to them."
+    return _picture(grid(estimator.schema_, [samples, known]), sides)
+
+
 SAMPLED = {
     "normal": "codes drawn from N(0, I)",
     "prior": "codes drawn from the model's prior",
@@ -274,6 +286,11 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
         _reconstructions,
     ),
     ("Samples", "New examples, none picked by hand.", _samples),
+    (
+        "Copies?",
+        "The samples that lie nearest to training examples, of all that were compared: if the model copies, here it shows.",
+        _closest,
+    ),
     (
         "A walk between two examples",
         "The first and last of each row are data; between them, codes on the straight line from one to the other, decoded.",
