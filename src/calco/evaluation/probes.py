@@ -41,10 +41,8 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
     raw = tuple(as_tensor(estimator, part).flatten(1).numpy() for part in (fitted, tested))
     width = min(codes[0].shape[1], *raw[0].shape)
     pca = PCA(width, random_state=0).fit(raw[0])
-    simple: dict[str, Codes] = {
-        "raw values": (raw[0], raw[1]),
-        f"PCA of {width}": (pca.transform(raw[0]), pca.transform(raw[1])),
-    }
+    features: dict[str, Codes] = {"codes": codes, "raw values": (raw[0], raw[1])}
+    features[f"PCA of {width}"] = pca.transform(raw[0]), pca.transform(raw[1])
     measured = f"measured on {len(truth):,} {role(source, estimator, train=train)} ones"
     learned = f"learned from the codes, {codes[0].shape[1]} numbers each, of {len(y):,} training examples; {measured}"
     figures = []
@@ -52,11 +50,9 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
         ("linear probe", linear, f"logistic regression, penalty chosen on a fifth, {learned}"),
         ("nearest neighbours", neighbours, f"{NEIGHBOURS} nearest neighbours, {learned}"),
     ):
-        right = {key: probe(*each, y) == truth for key, each in {"codes": codes, **simple}.items()}
-        figures.append(
-            _figure(name, "accuracy", {key: float(each.mean()) for key, each in right.items()}, protocol, len(truth))
-        )
-    clusters = {key: clustered(each[1], len(train.classes)) for key, each in {"codes": codes, **simple}.items()}
+        right = {key: float((probe(*each, y) == truth).mean()) for key, each in features.items()}
+        figures.append(_figure(name, "accuracy", right, protocol, len(truth)))
+    clusters = {key: clustered(each, len(train.classes)) for key, (_, each) in features.items()}
     protocol = f"k-means of the codes of {len(truth):,} examples into {len(train.classes)} clusters, 10 starts"
     agreements: list[tuple[str, Callable[[Any, Any], float]]] = [
         ("accuracy, the best match of clusters with classes", cluster_accuracy),
@@ -64,9 +60,8 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
         ("adjusted Rand index", adjusted_rand_score),
     ]
     for unit, agreement in agreements:
-        figures.append(
-            _figure("clusters", unit, {key: float(agreement(truth, each)) for key, each in clusters.items()}, protocol)
-        )
+        values = {key: float(agreement(truth, each)) for key, each in clusters.items()}
+        figures.append(_figure("clusters", unit, values, protocol))
     return figures
 
 
