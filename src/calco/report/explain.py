@@ -111,7 +111,7 @@ def transpose(asked: Asked) -> Sheet:
     else:
         verdict = "away from the border places are covered unevenly, as the kernel is no multiple of the stride: a checkerboard"
     sheet.row(
-        f"What the padding crops is struck out. {verdict[0].upper()}{verdict[1:]}.",
+        f"{'What the padding crops is struck out. ' if p else ''}{verdict[0].upper()}{verdict[1:]}.",
         ("sum", summed, extent(count)),
         ("how many copies meet", covers, extent(count)),
         ("output", grid(plain(out)), extent(plain(out))),
