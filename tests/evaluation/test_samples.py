@@ -90,8 +90,8 @@ def test_vectors_are_told_apart_by_what_no_single_column_shows():
     x = torch.randn(2000, 1, generator=rng)
     joint = torch.cat((x, x + 0.3 * torch.randn(2000, 1, generator=rng)), 1)
     apart = torch.stack((joint[:, 0], joint[torch.randperm(2000, generator=rng), 1]), 1)
-    accuracy, count, learner = told_apart(joint, apart)
+    accuracy, count = told_apart(joint, apart)
     assert accuracy > 0.75
-    assert (count, learner) == (2000, "gradient-boosted trees")
-    same, *_ = told_apart(joint[:1000], joint[1000:])
+    assert count == 2000
+    same, _ = told_apart(joint[:1000], joint[1000:])
     assert abs(same - 0.5) < 3 * 0.5 / 1000**0.5

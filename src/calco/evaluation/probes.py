@@ -94,4 +94,5 @@ def neighbours(fitted: np.ndarray, tested: np.ndarray, y: np.ndarray) -> np.ndar
 
 def clustered(codes: np.ndarray, clusters: int) -> np.ndarray:
     """The cluster of each example by k-means: (m,)."""
-    return KMeans(min(clusters, len(codes)), n_init=10, random_state=0).fit_predict(codes)
+    starts: Any = 10  # the stubs know only "auto"
+    return KMeans(min(clusters, len(codes)), n_init=starts, random_state=0).fit_predict(codes)
