@@ -83,7 +83,7 @@ def test_a_model_without_labels_has_no_use_to_measure(parts):
 
 
 def test_the_learner_learns_images(monkeypatch):
-    monkeypatch.setattr(classify, "RECIPE", classify.RECIPE.changed({"steps": 60}))
+    monkeypatch.setattr(classify, "RECIPE", classify.RECIPE.changed({"steps": 150}))
     digits = open_data("digits")
     x, y = torch.from_numpy(digits.x[:600] / 16).float()[:, None], torch.from_numpy(digits.y[:600])
     found = classify.learned(x[:400], y[:400], x[400:])

@@ -8,7 +8,7 @@ from calco.data import ArraySource, ImageSchema
 from calco.evaluation.features import LabelModel, read
 from calco.training import Training, train
 
-RECIPE = Training(steps=500, lr=2e-3, weight_decay=1e-3, precision="fp32", device="cpu")
+RECIPE = Training(steps=500, lr=2e-3, lr_warmup=50, weight_decay=1e-3, precision="fp32", device="cpu")
 """How the net is trained."""
 
 
