@@ -7,8 +7,8 @@ import torch
 import calco
 from calco.data import ArraySource, open_data
 from calco.errors import RequestError
-from calco.evaluation import classify
-from calco.evaluation.use import measure_use, use_figures
+from calco.evaluation import classify, evaluate
+from calco.evaluation.use import measure_use
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
 
@@ -79,7 +79,8 @@ def test_amounts_that_are_not_there_are_left_out(parts):
 
 def test_a_model_without_labels_has_no_use_to_measure(parts):
     estimator, test, train = parts
-    assert use_figures(estimator, test, train) == []
+    with pytest.raises(RequestError, match="that samples a class"):
+        evaluate(estimator, test, train, use=True)
 
 
 def test_the_learner_learns_images(monkeypatch):

@@ -239,6 +239,9 @@ def evaluate(
     *,
     samples: Annotated[int | None, Parameter(help="Samples of a likelihood's estimate, where it is one.")] = None,
     betas: Annotated[int | None, Parameter(help="Temperatures of a likelihood's estimate, where it anneals.")] = None,
+    use: Annotated[
+        bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
+    ] = False,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
 ) -> None:
@@ -250,7 +253,7 @@ def evaluate(
     estimator = load(run, device)
     estimator.adjust(samples=samples, betas=betas)
     source = _to_measure_on(estimator.run_, data, options)
-    figures = measure(estimator, source)
+    figures = measure(estimator, source, use=use)
     save_figures(run / "report.json", source, figures)
     _print_figures(estimator.family, figures)
     print(f"Written to {run / 'report.json'}")

@@ -57,25 +57,32 @@ def metrics() -> list[tuple[str, Metric]]:
     ]
 
 
-def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]:
+def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = False) -> list[Figure]:
     """Every figure that the estimator can answer on `data`.
 
     Args:
         estimator: fitted or loaded.
         data: what to measure on, anything that `open_data` opens; a named set's test part where it does not say.
         train: the training data, on which baselines are fitted; opened as the run did where not given.
+        use: measure too what a classifier learns from samples, which takes minutes.
 
     Raises:
-        RequestError: the training data are needed and cannot be opened.
+        RequestError: the training data are needed and cannot be opened, or the use of samples that have no labels is asked
+            for.
     """
     source = open_data(data, part="test")
     fitted_on = training_data(estimator, source) if train is None else open_data(train)
-    return [
+    found = [
         figure
         for verb, metric in metrics()
         if verb in estimator.capabilities_
         for figure in metric(estimator, source, fitted_on)
     ]
+    if not use:
+        return found
+    from calco.evaluation.use import measure_use
+
+    return found + measure_use(estimator, source, fitted_on)
 
 
 def some_of(source: Source, most: int | None) -> Source:

@@ -25,13 +25,6 @@ MEASURED_ON = 10_000
 """Real examples that are measured on at most."""
 
 
-def use_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """`measure_use` of a conditional model; none of another, or where nothing has labels."""
-    if not getattr(estimator.model_, "classes", 0) or not source.classes:
-        return []
-    return measure_use(estimator, source, train)
-
-
 def measure_use(
     model: Estimator | Mapping[Any, Estimator],
     source: Any,
@@ -57,6 +50,8 @@ def measure_use(
         RequestError: the model samples no labels, or a class has no model or too few real examples.
     """
     source, train = open_data(source), open_data(train)
+    if not (isinstance(model, Mapping) or getattr(model.model_, "classes", 0)):
+        raise RequestError("The use of samples is measured of a model that samples a class: fit one with --conditional.")
     first = next(iter(model.values())) if isinstance(model, Mapping) else model
     source = with_classes(source, train.classes)
     y = _labels(train)
