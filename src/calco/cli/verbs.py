@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -210,6 +210,39 @@ def segment(
     print(f"{len(names)} masks in {out / 'masks'}")
 
 
+def cluster(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="A csv, parquet or npy file for the cluster of each example.")],
+    clusters: Annotated[int, Parameter(help="How many; 0 chooses the number.")] = 0,
+    method: Annotated[Literal["graph", "kmeans"], Parameter(help="graph finds clusters of any shape, kmeans balls.")] = "graph",
+    seed: Annotated[int, Parameter(help="Same seed, same clusters.")] = 0,
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Group examples by their codes; the report of the run shows the clusters from then on."""
+    import numpy as np
+
+    from calco.cli.outputs import check_output, write_array
+    from calco.evaluation.probes import agreement
+    from calco.models import load
+    from calco.runs import write_json
+
+    estimator = load(run, device)
+    estimator.require("encode")
+    check_output(out, images=False)
+    source = options.open(data, "test", estimator.run_)
+    found = estimator.cluster(source, clusters, method=method, seed=seed)
+    write_array(out, found.index[:, None], ["cluster"])
+    sizes = np.bincount(found.index)
+    write_json(run / "clusters.json", {"clusters": len(sizes), "method": method, "seed": seed})
+    print(f"{found.about}, of {', '.join(f'{size:,}' for size in sizes)} examples; each in {out}")
+    y = source.take(np.arange(len(source))).y if source.classes else None
+    if y is not None and y.ndim == 1:
+        print("; ".join(f"{name} {value:.3f}" for name, value in agreement(y, found.index).items()))
+
+
 def explain(
     operator: Annotated[str, Parameter(help="An upsampling operator; `calco explain list` names them.")],
     *,
@@ -349,4 +382,4 @@ def _print_figures(title: str, figures: list) -> None:
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
 
 
-VERBS = (demo, resume, sample, encode, reconstruct, score, segment, evaluate, report, explain, data, families)
+VERBS = (demo, resume, sample, encode, reconstruct, score, cluster, segment, evaluate, report, explain, data, families)

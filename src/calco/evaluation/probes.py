@@ -1,6 +1,5 @@
 """What codes are good for without more learning: a linear probe, nearest neighbours and clusters, beside simpler features."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,15 +53,10 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
         figures.append(_figure(name, "accuracy", right, protocol, len(truth)))
     clusters = {key: clustered(each, len(train.classes)) for key, (_, each) in features.items()}
     protocol = f"k-means of the codes of {len(truth):,} examples into {len(train.classes)} clusters, 10 starts"
-    agreements: list[tuple[str, Callable[[Any, Any], float]]] = [
-        ("accuracy, the best match of clusters with classes", cluster_accuracy),
-        ("normalised mutual information", normalized_mutual_info_score),
-        ("adjusted Rand index", adjusted_rand_score),
+    agreed = {key: agreement(truth, each) for key, each in clusters.items()}
+    return figures + [
+        _figure("clusters", unit, {key: each[unit] for key, each in agreed.items()}, protocol) for unit in agreed["codes"]
     ]
-    for unit, agreement in agreements:
-        values = {key: float(agreement(truth, each)) for key, each in clusters.items()}
-        figures.append(_figure("clusters", unit, values, protocol))
-    return figures
 
 
 def _figure(name: str, unit: str, values: dict[str, float], protocol: str, count: int = 0) -> Figure:
@@ -72,6 +66,15 @@ def _figure(name: str, unit: str, values: dict[str, float], protocol: str, count
     others = ", ".join(f"{key} {each:.3f}" for key, each in values.items() if key != best)
     error = (value * (1 - value) / count) ** 0.5 if count else None
     return Figure(name, value, unit, protocol, "higher", error, values[best], f"{best} ({others})")
+
+
+def agreement(classes: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
+    """How far clusters and classes, (n,) each, tell the same, by the names of the figures."""
+    return {
+        "accuracy, the best match of clusters with classes": cluster_accuracy(classes, clusters),
+        "normalised mutual information": float(normalized_mutual_info_score(classes, clusters)),
+        "adjusted Rand index": float(adjusted_rand_score(classes, clusters)),
+    }
 
 
 def linear(fitted: np.ndarray, tested: np.ndarray, y: np.ndarray) -> np.ndarray:

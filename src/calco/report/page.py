@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from calco.clusters import Clusters
 from calco.contract import Batch
 from calco.data import Source, Subset, open_data
 from calco.estimator import Estimator
@@ -19,7 +20,8 @@ from calco.evaluation.copying import closest_pairs, copying_figures
 from calco.evaluation.figures import role, training_data
 from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
 from calco.report.segments import CASES, classes_of, extremes, panels
-from calco.runs import write_json, written_aside
+from calco.runs import read_json, write_json, written_aside
+from calco.training import check_type
 
 SHOWN = 10
 """Examples in a row of reconstructions."""
@@ -251,8 +253,23 @@ def _map(estimator: Estimator, source: Source) -> str:
         caption = (
             f"t-SNE of {len(codes):,} codes (perplexity {perplexity:g}, seed 0): neighbours mean something, distances do not"
         )
+    if codes.shape[1] != 2:
+        return ""
     labels = some.take(np.arange(len(some))).y
-    return _picture(scatter(codes[:, :2], labels, source.classes), caption, pixels=False) if codes.shape[1] == 2 else ""
+    maps = _picture(scatter(codes, labels, source.classes), caption, pixels=False)
+    asked = estimator.run_.path / "clusters.json" if estimator.run_ else None
+    if asked is None or not asked.is_file():
+        return maps
+    found = _clusters(estimator, source, read_json(asked))
+    names = tuple(f"cluster {i}" for i in range(found.index.max() + 1))
+    return maps + _picture(scatter(codes, found.index[some.rows], names), f"the same map: {found.about}", pixels=False)
+
+
+def _clusters(estimator: Estimator, source: Source, asked: dict[str, Any]) -> Clusters:
+    """The clusters that `calco cluster` found last, of these examples."""
+    for name in ("clusters", "seed"):
+        check_type(name, asked.get(name), int)
+    return estimator.cluster(source, asked["clusters"], method=asked.get("method", ""), seed=asked["seed"])
 
 
 def _classes(estimator: Estimator, source: Source) -> str:
