@@ -292,6 +292,38 @@ def evaluate(
     print(f"Written to {run / 'report.json'}")
 
 
+def compare(
+    data: Data,
+    *,
+    families: Annotated[str, Parameter(help="Their names, between commas; see `calco families`.")],
+    out: Annotated[Path, Parameter(help="The folder of the comparison; the same command goes on with one that was stopped.")],
+    budget: Annotated[str, Parameter(help="For training each: minutes (5m), seconds (90s), or a number of steps.")] = "5m",
+    use: Annotated[
+        bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
+    ] = False,
+    options: DataOptions = DEFAULT,
+) -> None:
+    """Train families on the same data within the same budget, and rank them by what they are wanted for."""
+    import contextlib
+
+    from calco.cli.display import Display
+    from calco.comparison import compare as run
+
+    told = Display(0, "")
+    with contextlib.ExitStack() as shown:
+
+        def watch(name: str, steps: int) -> Any:
+            shown.close()
+            return shown.enter_context(Display(steps, f"{name} on {data}")).report
+
+        plain = all(value in (None, False) for value in vars(options).values())
+        source = data if plain else options.open(data, "train")
+        frame = run(source, families.split(","), budget, out=out, use=use, say=told.done, watch=watch)
+    _print_leaders(frame)
+    print("\n".join(frame.attrs["advice"]))
+    print(f"All figures in {out / 'leaderboard.csv'}; side by side in {(out / 'report.html').resolve()}")
+
+
 def report(
     runs: Annotated[list[Path], Parameter(help="One run folder, or several to show side by side.", negative="")],
     *,
@@ -365,6 +397,22 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
     return source
 
 
+def _print_leaders(frame: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.report.page import number
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("purpose", "rank", "model", "figure", "value", "± s.e.", "unit"):
+        table.add_column(heading)
+    for row in frame[frame["rank"] > 0].sort_values(["purpose", "rank"], kind="stable").to_dict("records"):
+        error = "" if row["error"] is None or row["error"] != row["error"] else f"{row['error']:.2g}"
+        value = number(row["value"])
+        table.add_row(row["purpose"], str(row["rank"]), row["model"], row["figure"], value, error, row["unit"])
+    Console().print(table)
+
+
 def _print_figures(title: str, figures: list) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -382,4 +430,4 @@ def _print_figures(title: str, figures: list) -> None:
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
 
 
-VERBS = (demo, resume, sample, encode, reconstruct, score, cluster, segment, evaluate, report, explain, data, families)
+VERBS = (demo, resume, sample, encode, reconstruct, score, cluster, segment, evaluate, compare, report, explain, data, families)
