@@ -110,7 +110,7 @@ def test_advice_says_what_is_clear_and_what_is_not():
     told = leaderboard(["b", "a"], [[figure("linear probe", 0.2)], [figure("linear probe", 0.9)]]).attrs["advice"]
     assert "take a" in told[0]
     assert "clearly before b" in told[0]
-    lower = leaderboard(["a", "b"], [[figure("kernel distance", v, None, better="lower")] for v in (3.0, 2.0)])
+    lower = leaderboard(["a", "b"], [[figure("Fréchet distance", v, None, better="lower")] for v in (3.0, 2.0)])
     assert "take b" in lower.attrs["advice"][0]
     assert "not known" in lower.attrs["advice"][0]
 
@@ -120,5 +120,5 @@ def test_densities_of_different_values_are_not_ranked_against_each_other():
     frame = leaderboard(["a", "b", "c"], [[f] for f in figures])
     assert dict(zip(frame["model"], frame["rank"], strict=True)) == {"a": 2, "b": 1, "c": 1}
     assert len(frame.attrs["advice"]) == 2
-    assert all("baseline" in sentence for sentence in frame.attrs["advice"])
+    assert all("constant model" in sentence for sentence in frame.attrs["advice"])
     assert PURPOSES[0].shared

@@ -43,7 +43,7 @@ class Purpose(NamedTuple):
 
 PURPOSES = (
     Purpose("density", "log likelihood", shared=True),
-    Purpose("samples", "kernel distance"),
+    Purpose("samples", "Fréchet distance"),
     Purpose("features", "linear probe"),
     Purpose("reconstruction", "reconstruction error"),
     Purpose("use of samples", "learned from samples alone"),
@@ -241,7 +241,7 @@ def _alike(a: float | None, b: float | None) -> bool:
 def _sentence(purpose: Purpose, group: list[dict[str, Any]], several: bool) -> str:
     """What to take for a purpose, from rows with the best first."""
     best, *others = group
-    kind = f" (of those beside one baseline, {number(best['baseline'])})" if several else ""
+    kind = f" (where the constant model has {number(best['baseline'])})" if several else ""
     told = f"For {purpose.name}{kind} take {best['model']}: {best['name']} {_value(best)}"
     if not others:
         return f"{told}; no other model here answers that."

@@ -404,12 +404,12 @@ def _print_leaders(frame: Any) -> None:
     from calco.report.page import number
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("purpose", "rank", "model", "figure", "value", "± s.e.", "unit"):
-        table.add_column(heading)
+    for heading in ("purpose", "rank", "model", "figure", "value", "± s.e."):
+        table.add_column(heading, no_wrap=True)
     for row in frame[frame["rank"] > 0].sort_values(["purpose", "rank"], kind="stable").to_dict("records"):
         error = "" if row["error"] is None or row["error"] != row["error"] else f"{row['error']:.2g}"
         value = number(row["value"])
-        table.add_row(row["purpose"], str(row["rank"]), row["model"], row["figure"], value, error, row["unit"])
+        table.add_row(row["purpose"], str(row["rank"]), row["model"], row["figure"], value, error)
     Console().print(table)
 
 

@@ -15,10 +15,12 @@ from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor, extractor_for, label_model, read
 from calco.evaluation.figures import Figure, as_tensor, role, same, some_of
-from calco.maths.fidelity import Neighbours, frechet_distance, kernel_distance, need, neighbours
+from calco.maths.fidelity import Neighbours, frechet_distance, frechet_error, kernel_distance, need, neighbours
 
 MOST = 10_000
 """Examples of either set at most."""
+WIDE = 256
+"""Features up to which the Fréchet distance has a standard error: it takes the distance of many resampled sets."""
 K = 5
 """Neighbours that make the balls of precision, recall, density and coverage."""
 
@@ -77,8 +79,9 @@ def measure_fidelity(
     lowest: Any = (None, None, *[None] * len(near))
     if apart:
         lowest = (frechet_distance(real, floor), kernel_distance(real, floor)[0], *neighbours(real, floor, K))
+    spread = frechet_error(real, fake) if real.shape[1] <= WIDE else None
     figures = [
-        figure("Fréchet distance", frechet_distance(real, fake), lowest[0], "lower", "squared distance"),
+        figure("Fréchet distance", frechet_distance(real, fake), lowest[0], "lower", "squared distance", spread),
         figure("kernel distance", kernel[0], lowest[1], "lower", "squared distance", _known(kernel[1])),
     ]
     shares = zip(Neighbours._fields, near, lowest[2:], strict=True)
