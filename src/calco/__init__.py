@@ -22,6 +22,7 @@ _HOMES = {
     "CalcoError": "calco.errors",
     "RequestError": "calco.errors",
     "RunError": "calco.errors",
+    "compare": "calco.comparison",
     "evaluate": "calco.evaluation",
     "write_report": "calco.report",
     "load": "calco.models",

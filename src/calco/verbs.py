@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
+from calco.clusters import Clusters, Method, find_clusters
 from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, Source, batches, open_data, with_classes
 from calco.data.paired import open_examples
@@ -149,6 +150,21 @@ class Verbs(BaseEstimator):
     def transform(self, x: Any) -> np.ndarray:
         """`encode`, under the name that scikit-learn's pipelines call."""
         return self.encode(x)
+
+    @available_if(can("encode"))
+    def cluster(self, x: Any, clusters: int = 0, *, method: Method = "graph", seed: int = 0) -> Clusters:
+        """Groups of examples with codes alike.
+
+        Args:
+            x: the examples, anything that `fit` takes.
+            clusters: how many; 0 chooses the number.
+            method: graph, for clusters of any shape, or kmeans.
+            seed: same seed, same clusters.
+
+        Raises:
+            RequestError: there are fewer different codes than clusters.
+        """
+        return find_clusters(self.encode(x), clusters, method, seed)
 
     @available_if(can("decode"))
     def decode(self, z: Any, y: Any = None) -> Any:

@@ -10,8 +10,8 @@ import calco
 from calco.data import ArraySource, open_data
 from calco.errors import RequestError
 from calco.evaluation import evaluate
-from calco.evaluation.features import Extractor, extractor_for, label_model
-from calco.evaluation.fidelity import measure_fidelity, read
+from calco.evaluation.features import Extractor, extractor_for, label_model, read
+from calco.evaluation.fidelity import measure_fidelity
 from calco.evaluation.parzen import k_means, log_density, parzen
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calco.errors import RequestError
-from calco.maths.fidelity import frechet_distance, kernel_distance, neighbours
+from calco.maths.fidelity import frechet_distance, frechet_error, kernel_distance, neighbours
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,14 @@ def test_a_missing_mode_costs_coverage_and_an_invented_one_precision():
 def test_too_few_examples_are_refused(measure, count):
     with pytest.raises(RequestError, match=f"needs at least {count + 1} examples of each set; one has {count}"):
         measure(torch.randn(20, 3), torch.randn(count, 3))
+
+
+def test_the_error_of_the_frechet_distance_is_its_spread_over_sets():
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(shift: float) -> torch.Tensor:
+        return torch.randn(400, 4, generator=generator, dtype=torch.float64) + shift
+
+    found = torch.tensor([frechet_distance(draw(0.0), draw(0.7)) for _ in range(60)])
+    told = torch.tensor([frechet_error(draw(0.0), draw(0.7), seed=seed) for seed in range(10)])
+    assert float(told.mean()) == pytest.approx(float(found.std()), rel=0.3)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -210,6 +210,39 @@ def segment(
     print(f"{len(names)} masks in {out / 'masks'}")
 
 
+def cluster(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="A csv, parquet or npy file for the cluster of each example.")],
+    clusters: Annotated[int, Parameter(help="How many; 0 chooses the number.")] = 0,
+    method: Annotated[Literal["graph", "kmeans"], Parameter(help="graph finds clusters of any shape, kmeans balls.")] = "graph",
+    seed: Annotated[int, Parameter(help="Same seed, same clusters.")] = 0,
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Group examples by their codes; the report of the run shows the clusters from then on."""
+    import numpy as np
+
+    from calco.cli.outputs import check_output, write_array
+    from calco.evaluation.probes import agreement
+    from calco.models import load
+    from calco.runs import write_json
+
+    estimator = load(run, device)
+    estimator.require("encode")
+    check_output(out, images=False)
+    source = options.open(data, "test", estimator.run_)
+    found = estimator.cluster(source, clusters, method=method, seed=seed)
+    write_array(out, found.index[:, None], ["cluster"])
+    sizes = np.bincount(found.index)
+    write_json(run / "clusters.json", {"clusters": len(sizes), "method": method, "seed": seed})
+    print(f"{found.about}, of {', '.join(f'{size:,}' for size in sizes)} examples; each in {out}")
+    y = source.take(np.arange(len(source))).y if source.classes else None
+    if y is not None and y.ndim == 1:
+        print("; ".join(f"{name} {value:.3f}" for name, value in agreement(y, found.index).items()))
+
+
 def explain(
     operator: Annotated[str, Parameter(help="An upsampling operator; `calco explain list` names them.")],
     *,
@@ -239,6 +272,9 @@ def evaluate(
     *,
     samples: Annotated[int | None, Parameter(help="Samples of a likelihood's estimate, where it is one.")] = None,
     betas: Annotated[int | None, Parameter(help="Temperatures of a likelihood's estimate, where it anneals.")] = None,
+    use: Annotated[
+        bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
+    ] = False,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
 ) -> None:
@@ -250,10 +286,42 @@ def evaluate(
     estimator = load(run, device)
     estimator.adjust(samples=samples, betas=betas)
     source = _to_measure_on(estimator.run_, data, options)
-    figures = measure(estimator, source)
+    figures = measure(estimator, source, use=use)
     save_figures(run / "report.json", source, figures)
     _print_figures(estimator.family, figures)
     print(f"Written to {run / 'report.json'}")
+
+
+def compare(
+    data: Data,
+    *,
+    families: Annotated[str, Parameter(help="Their names, between commas; see `calco families`.")],
+    out: Annotated[Path, Parameter(help="The folder of the comparison; the same command goes on with one that was stopped.")],
+    budget: Annotated[str, Parameter(help="For training each: minutes (5m), seconds (90s), or a number of steps.")] = "5m",
+    use: Annotated[
+        bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
+    ] = False,
+    options: DataOptions = DEFAULT,
+) -> None:
+    """Train families on the same data within the same budget, and rank them by what they are wanted for."""
+    import contextlib
+
+    from calco.cli.display import Display
+    from calco.comparison import compare as run
+
+    told = Display(0, "")
+    with contextlib.ExitStack() as shown:
+
+        def watch(name: str, steps: int) -> Any:
+            shown.close()
+            return shown.enter_context(Display(steps, f"{name} on {data}")).report
+
+        plain = all(value in (None, False) for value in vars(options).values())
+        source = data if plain else options.open(data, "train")
+        frame = run(source, families.split(","), budget, out=out, use=use, say=told.done, watch=watch)
+    _print_leaders(frame)
+    print("\n".join(frame.attrs["advice"]))
+    print(f"All figures in {out / 'leaderboard.csv'}; side by side in {(out / 'report.html').resolve()}")
 
 
 def report(
@@ -329,6 +397,22 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
     return source
 
 
+def _print_leaders(frame: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.report.page import number
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("purpose", "rank", "model", "figure", "value", "± s.e."):
+        table.add_column(heading, no_wrap=True)
+    for row in frame[frame["rank"] > 0].sort_values(["purpose", "rank"], kind="stable").to_dict("records"):
+        error = "" if row["error"] is None or row["error"] != row["error"] else f"{row['error']:.2g}"
+        value = number(row["value"])
+        table.add_row(row["purpose"], str(row["rank"]), row["model"], row["figure"], value, error)
+    Console().print(table)
+
+
 def _print_figures(title: str, figures: list) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -346,4 +430,4 @@ def _print_figures(title: str, figures: list) -> None:
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
 
 
-VERBS = (demo, resume, sample, encode, reconstruct, score, segment, evaluate, report, explain, data, families)
+VERBS = (demo, resume, sample, encode, reconstruct, score, cluster, segment, evaluate, compare, report, explain, data, families)

@@ -97,6 +97,12 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     return model.cpu().eval()
 
 
+@torch.no_grad()
+def read(classifier: LabelModel, x: Tensor) -> Tensor:
+    """The class that a classifier gives each example: (n, ...) to (n,)."""
+    return torch.cat([classifier.head(classifier(part)).argmax(1) for part in x.split(CHUNK)])
+
+
 def extractor_for(estimator: Estimator, source: Source) -> Extractor:
     """The features to compare examples by: of a net trained on the labels, where there are any; else of a random net.
 

@@ -13,12 +13,14 @@ from calco.contract import Model
 from calco.data import Source, open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model
-from calco.evaluation.figures import Figure, as_tensor, role, some_of
-from calco.maths.fidelity import Neighbours, frechet_distance, kernel_distance, need, neighbours
+from calco.evaluation.features import Extractor, extractor_for, label_model, read
+from calco.evaluation.figures import Figure, as_tensor, role, same, some_of
+from calco.maths.fidelity import Neighbours, frechet_distance, frechet_error, kernel_distance, need, neighbours
 
 MOST = 10_000
 """Examples of either set at most."""
+WIDE = 256
+"""Features up to which the Fréchet distance has a standard error: it takes the distance of many resampled sets."""
 K = 5
 """Neighbours that make the balls of precision, recall, density and coverage."""
 
@@ -67,7 +69,7 @@ def measure_fidelity(
         f" features, {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
     )
     # Examples have no distance from themselves: there is a floor only where other ones are measured on.
-    apart = source.describe()["fingerprint"] != train.describe()["fingerprint"]
+    apart = not same(source, train)
     against = f"{len(floor):,} training examples in place of the samples" if apart else ""
 
     def figure(name: str, value: float, base: float | None, better: Any, unit: str, error: float | None = None) -> Figure:
@@ -77,8 +79,9 @@ def measure_fidelity(
     lowest: Any = (None, None, *[None] * len(near))
     if apart:
         lowest = (frechet_distance(real, floor), kernel_distance(real, floor)[0], *neighbours(real, floor, K))
+    spread = frechet_error(real, fake) if real.shape[1] <= WIDE else None
     figures = [
-        figure("Fréchet distance", frechet_distance(real, fake), lowest[0], "lower", "squared distance"),
+        figure("Fréchet distance", frechet_distance(real, fake), lowest[0], "lower", "squared distance", spread),
         figure("kernel distance", kernel[0], lowest[1], "lower", "squared distance", _known(kernel[1])),
     ]
     shares = zip(Neighbours._fields, near, lowest[2:], strict=True)
@@ -108,9 +111,3 @@ def label_figures(estimator: Estimator, source: Source, train: Source, samples: 
     error = (right * (1 - right) / n) ** 0.5
     name = f"that net on {len(held):,} held-out examples"
     return [Figure("label fidelity", right, "share read as asked", protocol, "higher", error, accuracy, name)]
-
-
-@torch.no_grad()
-def read(classifier: LabelModel, x: Tensor) -> Tensor:
-    """The class that a classifier gives each example: (n, ...) to (n,)."""
-    return torch.cat([classifier.head(classifier(part)).argmax(1) for part in x.split(500)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -35,40 +36,53 @@ class Figure:
 Metric = Callable[[Estimator, Source, Source], list[Figure]]
 
 
-def metrics() -> dict[str, Metric]:
-    """The metrics by the capability they need."""
+def metrics() -> list[tuple[str, Metric]]:
+    """The metrics, each with the capability it needs."""
+    from calco.evaluation.copying import copying_figures
     from calco.evaluation.fidelity import fidelity_figures
     from calco.evaluation.likelihood import likelihood_figures
+    from calco.evaluation.probes import probe_figures
     from calco.evaluation.reconstruction import reconstruction_figures
     from calco.evaluation.segmentation import segmentation_figures
+    from calco.evaluation.two_sample import two_sample_figures
 
-    return {
-        "reconstruct": reconstruction_figures,
-        "log_prob": likelihood_figures,
-        "sample": fidelity_figures,
-        "segment": segmentation_figures,
-    }
+    return [
+        ("reconstruct", reconstruction_figures),
+        ("log_prob", likelihood_figures),
+        ("sample", fidelity_figures),
+        ("sample", copying_figures),
+        ("sample", two_sample_figures),
+        ("encode", probe_figures),
+        ("segment", segmentation_figures),
+    ]
 
 
-def evaluate(estimator: Estimator, data: Any, train: Any = None) -> list[Figure]:
+def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = False) -> list[Figure]:
     """Every figure that the estimator can answer on `data`.
 
     Args:
         estimator: fitted or loaded.
         data: what to measure on, anything that `open_data` opens; a named set's test part where it does not say.
         train: the training data, on which baselines are fitted; opened as the run did where not given.
+        use: measure too what a classifier learns from samples, which takes minutes.
 
     Raises:
-        RequestError: the training data are needed and cannot be opened.
+        RequestError: the training data are needed and cannot be opened, or the use of samples that have no labels is asked
+            for.
     """
     source = open_data(data, part="test")
     fitted_on = training_data(estimator, source) if train is None else open_data(train)
-    return [
+    found = [
         figure
-        for verb, metric in metrics().items()
+        for verb, metric in metrics()
         if verb in estimator.capabilities_
         for figure in metric(estimator, source, fitted_on)
     ]
+    if not use:
+        return found
+    from calco.evaluation.use import measure_use
+
+    return found + measure_use(estimator, source, fitted_on)
 
 
 def some_of(source: Source, most: int | None) -> Source:
@@ -83,6 +97,21 @@ def as_tensor(estimator: Estimator, source: Source, most: int | None = None) -> 
     part = some_of(source, most)
     rows = np.array_split(np.arange(len(part)), -(-len(part) // 500))
     return torch.cat([estimator.schema_.encode(part.take(some).x) for some in rows])
+
+
+def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
+    """`n` samples as the model sees them, as precise as the data are: (n, ...). Metrics that follow share them."""
+    return _drawn(estimator.model_, estimator, n, seed)
+
+
+@lru_cache(maxsize=2)
+def _drawn(model: Any, estimator: Estimator, n: int, seed: int) -> Tensor:
+    return estimator.schema_.encode(estimator.schema_.decode(estimator.sample_tensor(n, seed=seed)))
+
+
+def same(source: Source, train: Source) -> bool:
+    """Whether two sources hold the same examples."""
+    return source.describe()["fingerprint"] == train.describe()["fingerprint"]
 
 
 def role(source: Source, *estimators: Estimator, train: Source | None = None) -> str:

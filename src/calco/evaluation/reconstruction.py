@@ -1,7 +1,12 @@
-"""Reconstruction: mean squared error beside that of PCA with a code of the same width."""
+"""Reconstruction: squared error, and of images PSNR and SSIM, beside PCA with a code of the same width."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
+from torch import Tensor
 
 from calco.data import Source, Subset
 from calco.estimator import Estimator
@@ -9,37 +14,75 @@ from calco.evaluation.figures import Figure, as_tensor, role
 
 FITTED_ON = 20_000
 """Training examples that PCA is fitted on at most."""
+WINDOW = 11
+"""Sides of the window of SSIM, below which images have none."""
+
+
+def squared_error(x: Tensor, again: Tensor) -> Tensor:
+    """Mean squared error per value of each example: (n, ...) twice to (n,)."""
+    return (again - x).square().flatten(1).mean(1)
+
+
+def psnr(x: Tensor, again: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in [0, 1], dB: (n, channels, height, width) twice to (n,)."""
+    return -10 * squared_error(x, again).clamp_min(1e-12).log10()
+
+
+def ssim(x: Tensor, again: Tensor) -> Tensor:
+    """Structural similarity of each image in [0, 1] (Wang et al. 2004): (n, channels, height, width) twice to (n,)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    found: Any = structural_similarity_index_measure(again, x, data_range=1.0, reduction="none")
+    return found.reshape(len(x))
+
+
+MEASURES: list[tuple[str, str, Any, Callable[[Tensor, Tensor], Tensor]]] = [
+    ("reconstruction error", "squared error per value", "lower", squared_error),
+    ("reconstruction PSNR", "dB", "higher", psnr),
+    ("reconstruction SSIM", f"similarity in windows of {WINDOW} pixels", "higher", ssim),
+]
 
 
 def reconstruction_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """Test mean squared error per value, in the units that the model sees (images in [0, 1], vectors standardised)."""
-    per_example = []
+    """What is lost on the way through the code, in the units that the model sees (images in [0, 1], vectors standardised)."""
+    shape = estimator.schema_.shape
+    count = 1 if len(shape) != 3 else 2 if min(shape[1:]) < WINDOW else 3
+    width = estimator.encode(Subset(source, np.arange(1))).shape[1] if "encode" in estimator.capabilities_ else 0
+    pca = fitted_pca(estimator, train, width) if width else None
+    ours: list[list[Tensor]] = [[] for _ in range(count)]
+    theirs: list[list[Tensor]] = [[] for _ in range(count)]
     for rows in np.array_split(np.arange(len(source)), -(-len(source) // 500)):
         part = Subset(source, rows)
-        again, x = estimator.reconstruct_tensor(part), estimator.schema_.encode(part.take(np.arange(len(rows))).x)
-        per_example.append((again - x).square().flatten(1).mean(1).double().numpy())
-    errors = np.concatenate(per_example)
-    width = estimator.encode(Subset(source, np.arange(1))).shape[1] if "encode" in estimator.capabilities_ else 0
-    baseline, name = pca_error(estimator, source, train, width) if width else (None, "")
-    return [
-        Figure(
-            name="reconstruction error",
-            value=float(errors.mean()),
-            unit="squared error per value",
-            protocol=f"mean over {len(source):,} {role(source, estimator, train=train)} examples",
-            better="lower",
-            error=float(errors.std() / np.sqrt(len(errors))),
-            baseline=baseline,
-            baseline_name=name,
+        x, again = as_tensor(estimator, part), estimator.reconstruct_tensor(part)
+        simple = None if pca is None else project(pca, x)
+        for i, (*_, measure) in enumerate(MEASURES[:count]):
+            ours[i].append(measure(x, again).double())
+            if simple is not None:
+                theirs[i].append(measure(x, simple).double())
+    base = pca and f"PCA, {pca.n_components_} components, fitted on {min(FITTED_ON, len(train)):,} training examples"
+    figures = []
+    for (name, unit, better, _), mine, other in zip(MEASURES[:count], map(torch.cat, ours), theirs, strict=True):
+        figures.append(
+            Figure(
+                name=name,
+                value=float(mine.mean()),
+                unit=unit,
+                protocol=f"mean over {len(source):,} {role(source, estimator, train=train)} examples",
+                better=better,
+                error=float(mine.std(correction=0)) / len(mine) ** 0.5,
+                baseline=float(torch.cat(other).mean()) if other else None,
+                baseline_name=base or "",
+            )
         )
-    ]
+    return figures
 
 
-def pca_error(estimator: Estimator, source: Source, train: Source, width: int) -> tuple[float, str]:
-    """Mean squared error of PCA with `width` components, and what to call it."""
+def fitted_pca(estimator: Estimator, train: Source, width: int) -> PCA:
+    """PCA of examples as the model sees them, with `width` components, or as many as there can be."""
     fitted = as_tensor(estimator, train, FITTED_ON).flatten(1).numpy()
-    tested = as_tensor(estimator, source).flatten(1).numpy()
-    width = min(width, *fitted.shape)
-    pca = PCA(width, svd_solver="auto", random_state=0).fit(fitted)
-    again = pca.inverse_transform(pca.transform(tested))
-    return float(((again - tested) ** 2).mean()), f"PCA, {width} components, fitted on {len(fitted):,} training examples"
+    return PCA(min(width, *fitted.shape), svd_solver="auto", random_state=0).fit(fitted)
+
+
+def project(pca: PCA, x: Tensor) -> Tensor:
+    """What the components keep of examples: (n, ...) to the same."""
+    return torch.from_numpy(pca.inverse_transform(pca.transform(x.flatten(1).numpy()))).view_as(x)

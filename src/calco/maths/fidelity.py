@@ -31,6 +31,21 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     return max(0.0, float(apart + covariances[0].trace() + covariances[1].trace() - 2 * root))
 
 
+def frechet_error(real: Tensor, fake: Tensor, *, resampled: int = 20, seed: int = 0) -> float:
+    """The standard error of `frechet_distance`, by bootstrap of both sets.
+
+    Raises:
+        RequestError: there are fewer than two of either.
+    """
+    need("The Fréchet distance", 2, real, fake)
+    generator = torch.Generator().manual_seed(seed)
+
+    def again(x: Tensor) -> Tensor:
+        return x[torch.randint(len(x), (len(x),), generator=generator).to(x.device)]
+
+    return float(torch.tensor([frechet_distance(again(real), again(fake)) for _ in range(resampled)]).std())
+
+
 def kernel_distance(real: Tensor, fake: Tensor, *, size: int = 1000, subsets: int = 100, seed: int = 0) -> tuple[float, float]:
     """Squared maximum mean discrepancy, kernel (x y / width + 1)^3 (Bińkowski et al. 2018), and its standard error.
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from calco.clusters import Clusters
 from calco.contract import Batch
 from calco.data import Source, Subset, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
-from calco.evaluation.figures import role
+from calco.evaluation.copying import closest_pairs, copying_figures
+from calco.evaluation.figures import role, training_data
 from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
 from calco.report.segments import CASES, classes_of, extremes, panels
-from calco.runs import write_json, written_aside
+from calco.runs import read_json, write_json, written_aside
+from calco.training import check_type
 
 SHOWN = 10
 """Examples in a row of reconstructions."""
@@ -33,6 +36,8 @@ def write_report(
     *,
     figures: Sequence[list[Figure]] | None = None,
     title: str = "",
+    names: Sequence[str] = (),
+    lead: Sequence[str] = (),
 ) -> list[list[Figure]]:
     """Write the report of one run, or of several side by side, and give their figures.
 
@@ -42,6 +47,8 @@ def write_report(
         path: of the HTML file.
         figures: of each estimator, where they are measured already.
         title: of the page.
+        names: of the estimators; those of their classes where not given.
+        lead: sentences to begin with.
 
     Raises:
         RequestError: the data do not fit the models.
@@ -49,13 +56,12 @@ def write_report(
     """
     source = open_data(data, part="test")
     measured = list(figures) if figures is not None else [evaluate(e, source) for e in estimators]
-    title = title or " and ".join(_name(e) for e in estimators)
+    names = names or [type(e).__name__ for e in estimators]
+    title = title or " and ".join(names)
     sections = [
-        _section("Figures", _table(estimators, measured)),
-        *(
-            _section(heading, _columns(estimators, lambda e, draw=draw: draw(e, source)), note)
-            for heading, note, draw in SECTIONS
-        ),
+        _section("In short", "".join(f"<p>{html.escape(sentence)}</p>" for sentence in lead)),
+        _section("Figures", _table(names, measured)),
+        *(_section(heading, _columns(names, [draw(e, source) for e in estimators]), note) for heading, note, draw in SECTIONS),
     ]
     about = source.describe()
     head = f"{len(source):,} {role(source, *estimators)} examples of {html.escape(about['about'])}"
@@ -76,10 +82,6 @@ def _template():
     return Template(files("calco.report").joinpath("page.html").read_text(encoding="utf-8"))
 
 
-def _name(estimator: Estimator) -> str:
-    return type(estimator).__name__
-
-
 def _section(heading: str, body: str, note: str = "") -> str:
     if not body:
         return ""
@@ -87,13 +89,15 @@ def _section(heading: str, body: str, note: str = "") -> str:
     return f"<section><h2>{heading}</h2>{text}{body}</section>"
 
 
-def _columns(estimators: Sequence[Estimator], draw: Callable[[Estimator], str]) -> str:
+def _columns(names: Sequence[str], drawn: Sequence[str]) -> str:
     """One column a model; nothing where no model has anything to show."""
-    drawn = [(e, draw(e)) for e in estimators]
-    if not any(content for _, content in drawn):
+    if not any(drawn):
         return ""
     blank = '<p class="note">not something this family does</p>'
-    cards = (f'<div class="card"><h3>{_name(e)}</h3>{content or blank}</div>' for e, content in drawn)
+    cards = (
+        f'<div class="card"><h3>{html.escape(name)}</h3>{content or blank}</div>'
+        for name, content in zip(names, drawn, strict=True)
+    )
     return f'<div class="columns">{"".join(cards)}</div>'
 
 
@@ -106,8 +110,8 @@ def _picture(source: str, caption: str = "", pixels: bool = True) -> str:
 # -- figures ------------------------------------------------------------------------------------------------------------
 
 
-def _table(estimators: Sequence[Estimator], measured: Sequence[list[Figure]]) -> str:
-    rows = "".join(_row(_name(e), f) for e, figures in zip(estimators, measured, strict=True) for f in figures)
+def _table(names: Sequence[str], measured: Sequence[list[Figure]]) -> str:
+    rows = "".join(_row(name, f) for name, figures in zip(names, measured, strict=True) for f in figures)
     if not rows:
         return ""
     head = "<tr><th>model<th>figure<th class=n>value<th class=n>baseline<th>how it was measured</tr>"
@@ -122,7 +126,7 @@ def _row(model: str, figure: Figure) -> str:
         won = "won" if (figure.value < figure.baseline) == (figure.better == "lower") else "lost"
     protocol = f"{figure.protocol}. Baseline: {figure.baseline_name}." if figure.baseline_name else f"{figure.protocol}."
     return (
-        f"<tr><td>{model}<td>{figure.name}<br><span class=note>{figure.unit}, {figure.better} is better</span>"
+        f"<tr><td>{html.escape(model)}<td>{figure.name}<br><span class=note>{figure.unit}, {figure.better} is better</span>"
         f'<td class="n {won}">{number(figure.value)}{error}<td class=n data-name=baseline>{base}'
         f"<td class=note>{html.escape(protocol)}</tr>"
     )
@@ -189,6 +193,17 @@ def _samples(estimator: Estimator, source: Source) -> str:
     return "".join(pictures)
 
 
+def _closest(estimator: Estimator, source: Source) -> str:
+    if "sample" not in estimator.capabilities_ or not (estimator.run_ and estimator.run_.opening()):
+        return ""
+    train = training_data(estimator, source)
+    if not copying_figures(estimator, source, train):
+        return ""
+    samples, known = closest_pairs(estimator, source, train, SHOWN)
+    sides = "Above, samples; below, the training examples nearest to them."
+    return _picture(grid(estimator.schema_, [samples, known]), sides)
+
+
 SAMPLED = {
     "normal": "codes drawn from N(0, I)",
     "prior": "codes drawn from the model's prior",
@@ -239,8 +254,23 @@ def _map(estimator: Estimator, source: Source) -> str:
         caption = (
             f"t-SNE of {len(codes):,} codes (perplexity {perplexity:g}, seed 0): neighbours mean something, distances do not"
         )
+    if codes.shape[1] != 2:
+        return ""
     labels = some.take(np.arange(len(some))).y
-    return _picture(scatter(codes[:, :2], labels, source.classes), caption, pixels=False) if codes.shape[1] == 2 else ""
+    maps = _picture(scatter(codes, labels, source.classes), caption, pixels=False)
+    asked = estimator.run_.path / "clusters.json" if estimator.run_ else None
+    if asked is None or not asked.is_file():
+        return maps
+    found = _clusters(estimator, source, read_json(asked))
+    names = tuple(f"cluster {i}" for i in range(found.index.max() + 1))
+    return maps + _picture(scatter(codes, found.index[some.rows], names), f"the same map: {found.about}", pixels=False)
+
+
+def _clusters(estimator: Estimator, source: Source, asked: dict[str, Any]) -> Clusters:
+    """The clusters that `calco cluster` found last, of these examples."""
+    for name in ("clusters", "seed"):
+        check_type(name, asked.get(name), int)
+    return estimator.cluster(source, asked["clusters"], method=asked.get("method", ""), seed=asked["seed"])
 
 
 def _classes(estimator: Estimator, source: Source) -> str:
@@ -274,6 +304,11 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
         _reconstructions,
     ),
     ("Samples", "New examples, none picked by hand.", _samples),
+    (
+        "Copies?",
+        "The samples that lie nearest to training examples, of all that were compared: if the model copies, here it shows.",
+        _closest,
+    ),
     (
         "A walk between two examples",
         "The first and last of each row are data; between them, codes on the straight line from one to the other, decoded.",

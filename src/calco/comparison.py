@@ -1,0 +1,259 @@
+"""Which family suits these data: all under one split, one seed and one budget, side by side.
+
+A comparison has a folder with a run folder for each model. Stopped at any moment, the same call goes on where it was.
+"""
+
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from sklearn.base import clone
+
+from calco.data import Source, open_data, split
+from calco.data.named import SETS
+from calco.errors import RequestError
+from calco.estimator import Estimator
+from calco.evaluation import Figure, evaluate
+from calco.models import family, load
+from calco.report.page import number, save_figures, write_report
+from calco.runs import Run, read_json, write_json
+
+HELD_OUT = 0.2
+"""Share of the data that is measured on, where they have no part for that."""
+PILOT, FIRST = 30, 5
+"""Steps of the short run by which a budget in minutes is turned into steps, and those at its start that are not timed."""
+CLEAR = 2.0
+"""Standard errors of a difference beyond which one model is called ahead of another."""
+
+
+class Purpose(NamedTuple):
+    """What a model may be wanted for, and the figure that says how good it is at that."""
+
+    name: str
+    figure: str
+    shared: bool = False
+    """Whether only figures with one baseline can be compared: densities of values made binary are none of grey ones."""
+
+
+PURPOSES = (
+    Purpose("density", "log likelihood", shared=True),
+    Purpose("samples", "Fréchet distance"),
+    Purpose("features", "linear probe"),
+    Purpose("reconstruction", "reconstruction error"),
+    Purpose("use of samples", "learned from samples alone"),
+    Purpose("speed", "training speed"),
+)
+
+
+def seconds_of(budget: str | int) -> tuple[float, int]:
+    """A budget as seconds, or as steps; the other is 0: '5m', '90s', '1h' are times, a plain number counts steps.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|steps)?\s*", str(budget))
+    if not found or not float(found[1]):
+        raise RequestError(f"The budget {budget!r} makes no sense: give minutes as 5m, seconds as 90s, or a number of steps.")
+    if found[2] in (None, "steps"):
+        return 0.0, max(1, int(float(found[1])))
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]], 0
+
+
+def compare(
+    data: Any,
+    models: Sequence[Estimator | str],
+    budget: str | int = "5m",
+    *,
+    y: Any = None,
+    out: str | os.PathLike[str] | None = None,
+    use: bool = False,
+    say: Callable[[str], None] | None = None,
+    watch: Callable[[str, int], Any] | None = None,
+) -> pd.DataFrame:
+    """Train models on the same data within the same budget, measure all that each can answer, and rank them by purpose.
+
+    Args:
+        data: anything that `open_data` opens. Of a named set the test part is measured on; of others a fifth is held out.
+        models: estimators, several of one family too, or names of families, with their default recipes.
+        budget: for the training of each: minutes ('5m'), seconds ('90s'), or steps.
+        y: labels, where the data do not bring them.
+        out: the folder of the comparison; the same call goes on with one that was stopped. Without it nothing is kept.
+        use: measure too what a classifier learns from samples.
+        say: called with a sentence now and then.
+        watch: called with a model's name and its steps, gives a callable for the lines of its log.
+
+    Returns:
+        A figure a row: model, purpose (if it decides one), figure, value, error, baseline, unit, better, rank, protocol.
+        In `attrs`: `advice`, one sentence a purpose.
+
+    Raises:
+        RequestError: a model cannot learn from these data, or the folder is of another comparison.
+        RunError: a training failed, or was stopped; the same call goes on.
+    """
+    if not models:
+        raise RequestError("There is nothing to compare: name at least one family.")
+    estimators = named([family(model)() if isinstance(model, str) else model for model in models])
+    train, test = parts_of(data, y)
+    with tempfile.TemporaryDirectory() as aside:
+        folder = Path(out) if out is not None else Path(aside)
+        plan = _plan(folder, estimators, train, budget, say or (lambda sentence: None))
+        trained, measured = [], []
+        for name, steps in plan.items():
+            one = _trained(folder / name, estimators[name], train, steps, watch(name, steps) if watch else None)
+            trained.append(one)
+            measured.append(_measured(folder / name, one, train, test, use))
+        frame = leaderboard(list(plan), measured)
+        if out is not None:
+            write_report(trained, test, folder / "report.html", figures=measured, names=list(plan), lead=frame.attrs["advice"])
+            frame.to_csv(folder / "leaderboard.csv", index=False)
+    return frame
+
+
+def named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
+    """Estimators by names that tell them apart: the family's, and what differs from its defaults where there are several."""
+    families = [estimator.family for estimator in estimators]
+    found: dict[str, Estimator] = {}
+    for estimator in estimators:
+        name = estimator.family
+        if families.count(name) > 1:
+            fresh = type(estimator)().get_params(deep=False)
+            mine = {k: v for k, v in estimator.get_params(deep=False).items() if k != "training" and v != fresh[k]}
+            name = "-".join([name, *(f"{k}={v}" for k, v in mine.items())]).replace(os.sep, "_")
+        while name in found:
+            name += "+"
+        found[name] = estimator
+    return found
+
+
+def parts_of(data: Any, y: Any = None) -> tuple[Source, Source]:
+    """What is learned from, and what is measured on."""
+    stem, _, part = data.partition(":") if isinstance(data, str) else ("", "", "")
+    if stem in SETS and not part and y is None:
+        return open_data(stem), open_data(f"{stem}:{SETS[stem].parts[-1]}")
+    return split(open_data(data, y), HELD_OUT, 0)
+
+
+def steps_within(estimator: Estimator, train: Source, seconds: float) -> int:
+    """As many steps as leave a run, with its start, its end and the short run that is timed here, within these seconds."""
+    times: dict[int, float] = {}
+    pilot = {**vars(estimator.settings()), "steps": PILOT, "log_every": 1, "evaluations": 1, "trackers": ()}
+    began = time.perf_counter()
+    short: Any = clone(estimator).set_params(training=type(estimator.settings())(**pilot))
+    short.fit(train, report=lambda line: times.setdefault(line["step"], time.perf_counter()))
+    whole = time.perf_counter() - began
+    step = (times[PILOT] - times[FIRST]) / (PILOT - FIRST)
+    return max(PILOT, int((seconds - whole - (whole - step * PILOT)) / step))
+
+
+def _plan(
+    folder: Path, estimators: dict[str, Estimator], train: Source, budget: str | int, say: Callable[[str], None]
+) -> dict[str, int]:
+    """The steps of each model, from the folder where the comparison goes on."""
+    seconds, steps = seconds_of(budget)
+    path = folder / "compare.json"
+    asked = {
+        "budget": str(budget),
+        "data": train.describe()["fingerprint"],
+        "models": {name: repr(estimator) for name, estimator in estimators.items()},
+    }
+    known: dict[str, Any] = read_json(path) if path.exists() else {"asked": asked, "steps": {}}
+    if known.get("asked") != asked:
+        raise RequestError(f"{folder} holds another comparison: give the same data, models and budget, or another folder.")
+    for name, estimator in estimators.items():
+        if name not in known["steps"]:
+            known["steps"][name] = steps or steps_within(estimator, train, seconds)
+            write_json(path, known)
+        say(f"{name}: {known['steps'][name]:,} steps")
+    return {name: known["steps"][name] for name in estimators}
+
+
+def _trained(folder: Path, estimator: Estimator, train: Source, steps: int, report: Any) -> Estimator:
+    """A model of the comparison, trained to the end."""
+    if (folder / "run.json").exists():
+        run = Run(folder)
+        if run.record.get("status") == "finished":
+            return load(folder)
+        return type(estimator).from_run(run, weights=False).resume(train, report=report)
+    whole = estimator.settings().changed({"steps": steps})
+    fresh: Any = clone(estimator).set_params(training=whole)
+    return fresh.fit(train, out=folder, report=report)
+
+
+def _measured(folder: Path, estimator: Estimator, train: Source, test: Source, use: bool) -> list[Figure]:
+    """All that a model can answer, measured once."""
+    path = folder / "report.json"
+    if path.exists():
+        return [Figure(**figure) for figure in read_json(path)["figures"]]
+    conditional = bool(getattr(estimator.model_, "classes", 0))
+    figures = [*evaluate(estimator, test, train, use=use and conditional), _speed(estimator)]
+    save_figures(path, test, figures)
+    return figures
+
+
+def _speed(estimator: Estimator) -> Figure:
+    settings, record = estimator.settings(), estimator.run_.record if estimator.run_ else {}
+    seconds = max(float(record.get("seconds", 0.0)), 1e-9)
+    rate = settings.steps * settings.batch_size / seconds
+    protocol = f"{settings.steps:,} steps of {settings.batch_size} examples in {seconds:,.0f} s"
+    return Figure("training speed", rate, "examples a second", protocol, "higher")
+
+
+def leaderboard(names: Sequence[str], measured: Sequence[list[Figure]]) -> pd.DataFrame:
+    """All figures, ranked where they decide a purpose, with a sentence for each purpose in `attrs["advice"]`."""
+    rows = [
+        {"model": name, "purpose": "", **figure.to_json(), "rank": 0}
+        for name, figures in zip(names, measured, strict=True)
+        for figure in figures
+    ]
+    advice = []
+    for purpose in PURPOSES:
+        mine = [row for row in rows if row["name"] == purpose.figure and math.isfinite(row["value"])]
+        groups: list[list[dict[str, Any]]] = []
+        for row in mine:
+            row["purpose"] = purpose.name
+            fitting = (g for g in groups if not purpose.shared or _alike(g[0]["baseline"], row["baseline"]))
+            group = next(fitting, None)
+            if group is None:
+                groups.append([row])
+            else:
+                group.append(row)
+        for group in groups:
+            group.sort(key=lambda row: row["value"], reverse=group[0]["better"] == "higher")
+            for rank, row in enumerate(group, 1):
+                row["rank"] = rank
+            advice.append(_sentence(purpose, group, len(groups) > 1))
+    columns = ["model", "purpose", "figure", "value", "error", "baseline", "unit", "better", "rank", "protocol"]
+    frame = pd.DataFrame(rows).rename(columns={"name": "figure"})[columns]
+    frame.attrs["advice"] = advice
+    return frame
+
+
+def _alike(a: float | None, b: float | None) -> bool:
+    return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6)
+
+
+def _sentence(purpose: Purpose, group: list[dict[str, Any]], several: bool) -> str:
+    """What to take for a purpose, from rows with the best first."""
+    best, *others = group
+    kind = f" (where the constant model has {number(best['baseline'])})" if several else ""
+    told = f"For {purpose.name}{kind} take {best['model']}: {best['name']} {_value(best)}"
+    if not others:
+        return f"{told}; no other model here answers that."
+    second = others[0]
+    apart, error = abs(best["value"] - second["value"]), math.hypot(best["error"] or 0.0, second["error"] or 0.0)
+    if best["error"] is None or second["error"] is None:
+        return f"{told}, before {second['model']} with {_value(second)}; the errors of this figure are not known."
+    if apart > CLEAR * error:
+        return f"{told}, clearly before {second['model']} with {_value(second)}."
+    return f"{told}, or as well {second['model']} with {_value(second)}: they are not apart by more than chance."
+
+
+def _value(row: dict[str, Any]) -> str:
+    error = "" if row["error"] is None else f" ± {row['error']:.2g}"
+    return f"{number(row['value'])}{error} {row['unit']}"

@@ -1,0 +1,55 @@
+"""Probes of codes that are known to say everything, or nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco.data import ArraySource, open_data
+from calco.evaluation.probes import clustered, linear, neighbours, probe_figures
+
+SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
+
+
+def test_probes_find_what_is_there():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 900)
+    codes = np.eye(3)[y] * 6 + rng.normal(size=(900, 3))
+    for probe in (linear, neighbours):
+        assert (probe(codes[:600], codes[600:], y[:600]) == y[600:]).mean() > 0.98
+    assert len(np.unique(clustered(codes, 3))) == 3
+
+
+@pytest.mark.parametrize("probe", [linear, neighbours])
+def test_random_labels_stay_at_chance(probe):
+    rng = np.random.default_rng(0)
+    codes, y = rng.normal(size=(3000, 8)), rng.integers(0, 5, 3000)
+    right = (probe(codes[:1500], codes[1500:], y[:1500]) == y[1500:]).mean()
+    assert abs(right - 0.2) < 3 * (0.2 * 0.8 / 1500) ** 0.5
+
+
+def test_figures_stand_beside_raw_values_and_pca():
+    estimator = calco.Autoencoder(latent=6, width=8, training={**SHORT, "steps": 60}).fit("digits")
+    figures = {(f.name, f.unit): f for f in probe_figures(estimator, open_data("digits:test"), open_data("digits"))}
+    assert len(figures) == 5
+    probe = figures["linear probe", "accuracy"]
+    codes, more = estimator.encode("digits"), estimator.encode("digits:test")
+    y, truth = (open_data(name).y for name in ("digits", "digits:test"))
+    assert probe.value == pytest.approx((linear(codes, more, y) == truth).mean())
+    assert probe.error == pytest.approx((probe.value * (1 - probe.value) / 360) ** 0.5)
+    assert probe.baseline > 0.85
+    assert "raw values" in probe.baseline_name
+    assert "PCA of 6" in probe.baseline_name
+
+
+def test_nothing_is_probed_without_other_labels():
+    estimator = calco.Autoencoder(latent=2, width=4, training=SHORT).fit("digits")
+    test, train = open_data("digits:test"), open_data("digits")
+    assert probe_figures(estimator, ArraySource(test.x, levels=17), train) == []
+    assert probe_figures(estimator, train, train) == []
+
+
+def test_codes_that_saw_the_labels_are_not_probed():
+    vae = calco.VAE(latent=2, width=4, conditional=True, training=SHORT).fit("digits")
+    assert probe_figures(vae, open_data("digits:test"), open_data("digits")) == []
+    assert torch.isfinite(torch.from_numpy(vae.encode("digits:test"))).all()

@@ -1,0 +1,91 @@
+"""Use of samples that are known to be data, or to mislead."""
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco.data import ArraySource, open_data
+from calco.errors import RequestError
+from calco.evaluation import classify, evaluate
+from calco.evaluation.use import measure_use
+
+SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
+
+
+def classes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes that few examples tell apart badly and many well."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    x = rng.normal(size=(n, 6))
+    x[:, 0] += np.where(y, 1.5, -1.5) * np.sign(x[:, 1])
+    return x, y
+
+
+class Given:
+    """Stands in for a conditional model whose samples are data, or data with the wrong label."""
+
+    run_, ways_ = None, ("given",)
+
+    def __init__(self, estimator, wrong=False):
+        self.schema_, self.wrong = estimator.schema_, wrong
+        self.model_ = torch.nn.Module()
+        self.model_.classes = 2
+
+    def sample_tensor(self, n, *, label=None, seed=0):
+        x, y = classes(2 * n, 100 + seed)
+        return self.schema_.encode(x[y == ((label == "1") != self.wrong)])
+
+
+@pytest.fixture(scope="module")
+def parts():
+    train, test = (ArraySource(*classes(n, seed)) for n, seed in ((600, 0), (1000, 1)))
+    return calco.Autoencoder(latent=2, training=SHORT).fit(train), test, train
+
+
+def test_samples_that_are_data_help_and_those_that_mislead_harm(parts):
+    estimator, test, train = parts
+    good, bad = (
+        measure_use(Given(estimator, wrong), test, train, amounts=(20,), synthetic=300, draws=3) for wrong in (False, True)
+    )
+    alone, both = good
+    assert alone.value > 0.85
+    assert both.value > both.baseline + 0.05
+    assert both.error < 0.05
+    assert bad[0].value < 0.3
+    assert bad[1].value < bad[1].baseline
+
+
+def test_one_model_of_each_class_does_too(parts):
+    _, test, train = parts
+    one, two = (calco.VAE(latent=1, training=SHORT).fit(train.x[train.y == label]) for label in (0, 1))
+    figures = measure_use({0: one, 1: two}, test, train, amounts=(20, 100), synthetic=40, draws=2)
+    assert [f.name for f in figures] == [
+        "learned from samples alone",
+        "learned from samples and 20 real examples a class",
+        "learned from samples and 100 real examples a class",
+    ]
+    with pytest.raises(RequestError, match="no model of the class 1"):
+        measure_use({0: one}, test, train, amounts=(20,), synthetic=40, draws=1)
+
+
+def test_amounts_that_are_not_there_are_left_out(parts):
+    estimator, test, train = parts
+    figures = measure_use(Given(estimator), test, train, amounts=(20, 10_000), synthetic=40, draws=1)
+    assert len(figures) == 2
+    with pytest.raises(RequestError, match="only 300"):
+        measure_use(Given(estimator), test, train, amounts=(10_000,), synthetic=40, draws=1)
+
+
+def test_a_model_without_labels_has_no_use_to_measure(parts):
+    estimator, test, train = parts
+    with pytest.raises(RequestError, match="that samples a class"):
+        evaluate(estimator, test, train, use=True)
+
+
+def test_the_learner_learns_images(monkeypatch):
+    monkeypatch.setattr(classify, "RECIPE", classify.RECIPE.changed({"steps": 150}))
+    digits = open_data("digits")
+    x, y = torch.from_numpy(digits.x[:600] / 16).float()[:, None], torch.from_numpy(digits.y[:600])
+    found = classify.learned(x[:400], y[:400], x[400:])
+    assert (found == y[400:]).float().mean() > 0.8

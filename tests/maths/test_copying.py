@@ -1,0 +1,57 @@
+"""Copies are told from samples of the same distribution, from noise, from blur and from a collapse."""
+
+import pytest
+import torch
+
+from calco.maths.copying import CLOSE, copying, nearest
+
+
+def draw(n: int, seed: int, width: int = 5) -> torch.Tensor:
+    return torch.randn(n, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+TRAIN, HELD = draw(4000, 0), draw(2000, 1)
+
+
+def test_nearest_neighbours_are_those_of_all_pairs():
+    x, others = draw(1500, 2), draw(300, 3)
+    found = nearest(x, others)
+    apart = (x[:, None] - others).norm(dim=2)
+    assert torch.equal(found.row, apart.argmin(1))
+    torch.testing.assert_close(found.distance, apart.amin(1), rtol=1e-12, atol=0)
+
+
+def test_the_distance_of_a_copy_is_exactly_nothing():
+    x = (1000 + torch.rand(2000, 300, generator=torch.Generator().manual_seed(0))).float()
+    assert (nearest(x[:50], x).distance == 0).all()
+
+
+def test_shares_of_the_distribution_itself_lie_within_their_errors():
+    outside = 0
+    for seed in range(20):
+        found = copying(draw(1000, 10 + seed), draw(2000, 50 + seed), draw(1000, 100 + seed))
+        outside += abs(found.close - CLOSE) > 2 * found.close_error
+        outside += abs(found.sided - found.expected) > 2 * found.sided_error
+        assert not found.suspected
+    assert outside <= 6  # of 40; 2 are expected
+
+
+def test_a_model_that_returns_training_examples_is_suspected():
+    found = copying(TRAIN[torch.randperm(4000)[:1000]], TRAIN, HELD)
+    assert found.close == 1
+    assert found.sided == 1
+    assert found.suspected
+
+
+def test_few_copies_among_many_samples_are_noticed():
+    samples = torch.cat((TRAIN[:300], draw(1700, 4)))
+    assert copying(samples, TRAIN, HELD).suspected
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [3 * draw(1000, 5), TRAIN[:1000] + 2 * draw(1000, 6), 0.3 * draw(1000, 7), draw(1, 8).repeat(1000, 1)],
+    ids=["noise", "noisy", "blur", "collapse"],
+)
+def test_what_is_wrong_otherwise_is_not_suspected(samples):
+    assert not copying(samples, TRAIN, HELD).suspected

@@ -1,0 +1,124 @@
+"""Comparisons: one split, one budget, ranks by purpose, going on after a stop."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import calco
+from calco.comparison import PURPOSES, leaderboard, named, parts_of, seconds_of, steps_within
+from calco.data import open_data
+from calco.errors import RequestError
+from calco.evaluation import Figure
+
+FEW = {"batch_size": 32, "lr_warmup": 0}
+
+
+def models():
+    return [
+        calco.Autoencoder(latent=3, width=4, training=FEW),
+        calco.VAE(latent=3, width=4, training=FEW),
+        calco.VAE(latent=2, width=4, training=FEW),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"), [("5m", (300, 0)), ("90s", (90, 0)), ("0.5h", (1800, 0)), (200, (0, 200)), ("40 steps", (0, 40))]
+)
+def test_budgets_are_times_or_steps(budget, expected):
+    assert seconds_of(budget) == expected
+
+
+@pytest.mark.parametrize("budget", ["", "five", "5 minutes", "-3m", "0m", 0])
+def test_budgets_that_make_no_sense_are_refused(budget):
+    with pytest.raises(RequestError, match="makes no sense"):
+        seconds_of(budget)
+
+
+def test_models_of_one_family_are_told_apart():
+    assert list(named(models())) == ["autoencoder", "vae-latent=3-width=4", "vae-latent=2-width=4"]
+    assert list(named([calco.VAE(), calco.VAE()])) == ["vae", "vae+"]
+
+
+def test_data_are_split_once_and_for_all():
+    train, test = parts_of("digits")
+    assert (len(train), len(test)) == (1437, 360)
+    x = np.arange(200.0).reshape(100, 2)
+    (a, b), (again, _) = parts_of(x), parts_of(x)
+    assert (len(a), len(b)) == (80, 20)
+    assert a.describe()["fingerprint"] == again.describe()["fingerprint"]
+    seen = {tuple(row) for part in (a, b) for row in part.take(np.arange(len(part))).x}
+    assert len(seen) == 100
+
+
+def test_a_comparison_ranks_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    stopped = []
+
+    def watch(name, steps):
+        def see(line):
+            if name == "vae-latent=2-width=4" and not stopped:
+                stopped.append(line)
+                raise KeyboardInterrupt
+
+        return see
+
+    with pytest.raises(KeyboardInterrupt):
+        calco.compare("digits", models(), 60, out=out, watch=watch)
+    assert not (out / "leaderboard.csv").exists()
+    done = (out / "autoencoder" / "run.json").stat().st_mtime_ns
+    frame = calco.compare("digits", models(), 60, out=out, watch=watch)
+    assert (out / "autoencoder" / "run.json").stat().st_mtime_ns == done
+    assert set(frame["model"]) == set(named(models()))
+    ranked = frame[frame["rank"] > 0]
+    assert set(ranked["purpose"]) == {"density", "samples", "features", "reconstruction", "speed"}
+    features = ranked[ranked["purpose"] == "features"].sort_values("rank")
+    assert list(features["rank"]) == [1, 2, 3]
+    assert (np.diff(features["value"]) <= 0).all()
+    assert len(frame.attrs["advice"]) == 5
+    assert pd.read_csv(out / "leaderboard.csv").shape == frame.shape
+    page = (out / "report.html").read_text()
+    assert "vae-latent=2-width=4" in page
+    assert "For features take" in page
+    alone = calco.compare("digits", models()[:1], 60)
+    mine, again = (
+        table[(table["model"] == "autoencoder") & (table["figure"] != "training speed")]["value"].to_numpy()
+        for table in (frame, alone)
+    )
+    assert np.allclose(mine, again, rtol=1e-5)  # one seed, one split, one budget
+    with pytest.raises(RequestError, match="another comparison"):
+        calco.compare("digits", models(), 61, out=out)
+
+
+def test_steps_fit_the_time(monkeypatch):
+    train = open_data("digits")
+    steps = [steps_within(models()[0], train, seconds) for seconds in (4, 12)]
+    assert steps[0] >= 30
+    assert steps[1] > 1.5 * steps[0]
+
+
+def figure(name, value, error=0.1, baseline=None, better="higher"):
+    return Figure(name, value, "units", "measured", better, error, baseline)
+
+
+def test_advice_says_what_is_clear_and_what_is_not():
+    probe = [figure("linear probe", value) for value in (0.9, 0.85, 0.2)]
+    told = leaderboard(["a", "b", "c"], [[f] for f in probe]).attrs["advice"]
+    assert told == [
+        "For features take a: linear probe 0.9 ± 0.1 units, or as well b with 0.85 ± 0.1 units: they are not"
+        " apart by more than chance."
+    ]
+    told = leaderboard(["b", "a"], [[figure("linear probe", 0.2)], [figure("linear probe", 0.9)]]).attrs["advice"]
+    assert "take a" in told[0]
+    assert "clearly before b" in told[0]
+    lower = leaderboard(["a", "b"], [[figure("Fréchet distance", v, None, better="lower")] for v in (3.0, 2.0)])
+    assert "take b" in lower.attrs["advice"][0]
+    assert "not known" in lower.attrs["advice"][0]
+
+
+def test_densities_of_different_values_are_not_ranked_against_each_other():
+    figures = [figure("log likelihood", value, baseline=base) for value, base in ((-90, -200), (-85, -200), (-1000, -3000))]
+    frame = leaderboard(["a", "b", "c"], [[f] for f in figures])
+    assert dict(zip(frame["model"], frame["rank"], strict=True)) == {"a": 2, "b": 1, "c": 1}
+    assert len(frame.attrs["advice"]) == 2
+    assert all("constant model" in sentence for sentence in frame.attrs["advice"])
+    assert PURPOSES[0].shared
