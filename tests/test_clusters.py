@@ -27,23 +27,23 @@ def test_clusters_that_lie_apart_are_found_and_counted(method):
     x, y = blobs()
     for clusters in (4, 0):
         found = find_clusters(x, clusters, method)
-        assert cluster_accuracy(y, found.index) == 1
-        assert (np.diff(np.bincount(found.index)) <= 0).all()
+        assert cluster_accuracy(y, found.cluster) == 1
+        assert (np.diff(np.bincount(found.cluster)) <= 0).all()
         assert found.about.startswith("4 clusters")
-        assert np.array_equal(found.index, find_clusters(x, clusters, method).index)
+        assert np.array_equal(found.cluster, find_clusters(x, clusters, method).cluster)
     assert "chosen of 2 to 20" in found.about
 
 
 def test_the_graph_follows_shapes_that_are_no_balls():
     x, y = make_moons(500, noise=0.05, random_state=0)
-    assert cluster_accuracy(y, find_clusters(x, 2, "graph").index) > 0.99
-    assert cluster_accuracy(y, find_clusters(x, 2, "kmeans").index) < 0.95
+    assert cluster_accuracy(y, find_clusters(x, 2, "graph").cluster) > 0.99
+    assert cluster_accuracy(y, find_clusters(x, 2, "kmeans").cluster) < 0.95
 
 
 def test_more_examples_than_a_graph_takes_follow_their_neighbours(monkeypatch):
     x, y = blobs()
     monkeypatch.setattr("calco.clusters.JOINED", 200)
-    assert cluster_accuracy(y, find_clusters(x, 4).index) == 1
+    assert cluster_accuracy(y, find_clusters(x, 4).cluster) == 1
 
 
 def test_impossible_clusters_are_refused():
@@ -74,7 +74,7 @@ def test_the_report_shows_what_was_asked_for(tmp_path, capsys, monkeypatch):
     assert list(table.columns) == ["cluster"]
     assert len(table) == 360
     assert json.loads((run / "clusters.json").read_text()) == {"clusters": 10, "method": "kmeans", "seed": 0}
-    assert np.array_equal(table["cluster"], estimator.cluster("digits:test", 10, method="kmeans").index)
+    assert np.array_equal(table["cluster"], estimator.cluster("digits:test", 10, method="kmeans").cluster)
     write_report([estimator], "digits:test", tmp_path / "r.html", figures=[[]])
     assert "the same map: 10 clusters" in (tmp_path / "r.html").read_text()
     (run / "clusters.json").write_text('{"clusters": "ten"}')

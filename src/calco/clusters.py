@@ -23,7 +23,7 @@ NEIGHBOURS = 10
 class Clusters(NamedTuple):
     """The cluster of each example, (n,), from 0 and the largest first, and how they were found."""
 
-    index: np.ndarray
+    cluster: np.ndarray
     about: str
 
 

@@ -23,6 +23,7 @@ from calco.evaluation import Figure, evaluate
 from calco.models import family, load
 from calco.report.page import number, save_figures, write_report
 from calco.runs import Run, read_json, write_json
+from calco.training import Training
 
 HELD_OUT = 0.2
 """Share of the data that is measured on, where they have no part for that."""
@@ -144,8 +145,8 @@ def steps_within(estimator: Estimator, train: Source, seconds: float) -> int:
     times: dict[int, float] = {}
     pilot = {**vars(estimator.settings()), "steps": PILOT, "log_every": 1, "evaluations": 1, "trackers": ()}
     began = time.perf_counter()
-    short: Any = clone(estimator).set_params(training=type(estimator.settings())(**pilot))
-    short.fit(train, report=lambda line: times.setdefault(line["step"], time.perf_counter()))
+    short = _with(estimator, Training(**pilot))
+    short.fit(train, report=lambda line: times.update({line["step"]: time.perf_counter()}))
     whole = time.perf_counter() - began
     step = (times[PILOT] - times[FIRST]) / (PILOT - FIRST)
     return max(PILOT, int((seconds - whole - (whole - step * PILOT)) / step))
@@ -181,8 +182,13 @@ def _trained(folder: Path, estimator: Estimator, train: Source, steps: int, repo
             return load(folder)
         return type(estimator).from_run(run, weights=False).resume(train, report=report)
     whole = estimator.settings().changed({"steps": steps})
-    fresh: Any = clone(estimator).set_params(training=whole)
-    return fresh.fit(train, out=folder, report=report)
+    return _with(estimator, whole).fit(train, out=folder, report=report)
+
+
+def _with(estimator: Estimator, training: Training) -> Estimator:
+    """An estimator like this one, not fitted, with these settings."""
+    fresh: Any = clone(estimator)
+    return fresh.set_params(training=training)
 
 
 def _measured(folder: Path, estimator: Estimator, train: Source, test: Source, use: bool) -> list[Figure]:
@@ -229,7 +235,7 @@ def leaderboard(names: Sequence[str], measured: Sequence[list[Figure]]) -> pd.Da
                 row["rank"] = rank
             advice.append(_sentence(purpose, group, len(groups) > 1))
     columns = ["model", "purpose", "figure", "value", "error", "baseline", "unit", "better", "rank", "protocol"]
-    frame = pd.DataFrame(rows).rename(columns={"name": "figure"})[columns]
+    frame = pd.DataFrame([{("figure" if k == "name" else k): v for k, v in row.items()} for row in rows], columns=columns)
     frame.attrs["advice"] = advice
     return frame
 

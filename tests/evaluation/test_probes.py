@@ -1,5 +1,7 @@
 """Probes of codes that are known to say everything, or nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,9 @@ def test_random_labels_stay_at_chance(probe):
 
 def test_figures_stand_beside_raw_values_and_pca():
     estimator = calco.Autoencoder(latent=6, width=8, training={**SHORT, "steps": 60}).fit("digits")
-    figures = {(f.name, f.unit): f for f in probe_figures(estimator, open_data("digits:test"), open_data("digits"))}
+    figures: dict[Any, Any] = {
+        (f.name, f.unit): f for f in probe_figures(estimator, open_data("digits:test"), open_data("digits"))
+    }
     assert len(figures) == 5
     probe = figures["linear probe", "accuracy"]
     codes, more = estimator.encode("digits"), estimator.encode("digits:test")

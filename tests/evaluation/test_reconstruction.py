@@ -1,5 +1,7 @@
 """PSNR and SSIM against closed forms, and beside those of PCA."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def test_figures_are_means_over_images_and_pca_is_beside_them():
     x = (codes @ basis / 3).reshape(700, 12, 13).astype(np.float32)
     train, test = open_data(x[:500]), open_data(x[500:])
     estimator = calco.Autoencoder(latent=3, width=4, training=SHORT).fit(train)
-    figures = {f.name: f for f in reconstruction_figures(estimator, test, train)}
+    figures: dict[str, Any] = {f.name: f for f in reconstruction_figures(estimator, test, train)}
     assert list(figures) == ["reconstruction error", "reconstruction PSNR", "reconstruction SSIM"]
     low, high = x[:500].min(), x[:500].max()
     assert (low, high) != (0, 1)

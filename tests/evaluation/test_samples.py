@@ -1,5 +1,7 @@
 """Copying and the two-sample test on samples that are known to be copies, data, or neither."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,7 @@ def test_a_model_that_remembers_is_told_and_one_that_does_not_is_not(parts):
     for samples in (images(estimator, other), noise, noisy):
         figures = copying_figures(Given(estimator, samples), held, train)
         assert all("copies" not in figure.protocol for figure in figures)
-    data = copying_figures(Given(estimator, images(estimator, other)), held, train)
+    data: list[Any] = copying_figures(Given(estimator, images(estimator, other)), held, train)
     assert all(abs(figure.value - figure.baseline) < 4 * figure.error for figure in data)
 
 
@@ -77,7 +79,7 @@ def test_samples_are_as_precise_as_the_data(parts):
 
 def test_data_are_not_told_from_data_and_noise_is(parts):
     estimator, train, held, other = parts
-    (figure,) = two_sample_figures(Given(estimator, images(estimator, other)), held, train)
+    figure: Any = two_sample_figures(Given(estimator, images(estimator, other)), held, train)[0]
     assert abs(figure.value - 0.5) < 3 * figure.error
     noise = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     (figure,) = two_sample_figures(Given(estimator, noise), held, train)

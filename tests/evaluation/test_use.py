@@ -1,5 +1,7 @@
 """Use of samples that are known to be data, or to mislead."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,8 @@ def parts():
 
 def test_samples_that_are_data_help_and_those_that_mislead_harm(parts):
     estimator, test, train = parts
+    good: list[Any]
+    bad: list[Any]
     good, bad = (
         measure_use(Given(estimator, wrong), test, train, amounts=(20,), synthetic=300, draws=3) for wrong in (False, True)
     )

@@ -234,13 +234,13 @@ def cluster(
     check_output(out, images=False)
     source = options.open(data, "test", estimator.run_)
     found = estimator.cluster(source, clusters, method=method, seed=seed)
-    write_array(out, found.index[:, None], ["cluster"])
-    sizes = np.bincount(found.index)
+    write_array(out, found.cluster[:, None], ["cluster"])
+    sizes = np.bincount(found.cluster)
     write_json(run / "clusters.json", {"clusters": len(sizes), "method": method, "seed": seed})
     print(f"{found.about}, of {', '.join(f'{size:,}' for size in sizes)} examples; each in {out}")
     y = source.take(np.arange(len(source))).y if source.classes else None
     if y is not None and y.ndim == 1:
-        print("; ".join(f"{name} {value:.3f}" for name, value in agreement(y, found.index).items()))
+        print("; ".join(f"{name} {value:.3f}" for name, value in agreement(y, found.cluster).items()))
 
 
 def explain(

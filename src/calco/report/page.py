@@ -262,8 +262,8 @@ def _map(estimator: Estimator, source: Source) -> str:
     if asked is None or not asked.is_file():
         return maps
     found = _clusters(estimator, source, read_json(asked))
-    names = tuple(f"cluster {i}" for i in range(found.index.max() + 1))
-    return maps + _picture(scatter(codes, found.index[some.rows], names), f"the same map: {found.about}", pixels=False)
+    names = tuple(f"cluster {i}" for i in range(found.cluster.max() + 1))
+    return maps + _picture(scatter(codes, found.cluster[some.rows], names), f"the same map: {found.about}", pixels=False)
 
 
 def _clusters(estimator: Estimator, source: Source, asked: dict[str, Any]) -> Clusters:
