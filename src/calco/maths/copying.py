@@ -72,7 +72,8 @@ def copying(samples: Tensor, train: Tensor, held: Tensor) -> Copying:
     # The bound is itself an estimate, of a quantile.
     close_error = float((by_example.square().sum() / n**2 + CLOSE * (1 - CLOSE) / len(held)).sqrt())
     expected = len(train) / (len(train) + len(held))
-    both = nearest(samples, torch.cat((train, held)))
-    crowd = torch.bincount(both.row).double()
+    other = nearest(samples, held)
+    sided = pairs.distance <= other.distance
+    crowd = torch.bincount(torch.where(sided, pairs.row, len(train) + other.row)).double()
     sided_error = float(crowd.norm() / n) * (expected * (1 - expected)) ** 0.5
-    return Copying(share, close_error, float((both.row < len(train)).double().mean()), sided_error, expected, pairs)
+    return Copying(share, close_error, float(sided.double().mean()), sided_error, expected, pairs)
