@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import calco
+from calco.clusters import k_means
 from calco.data import ArraySource, open_data
-from calco.evaluation.probes import clustered, linear, neighbours, probe_figures
+from calco.evaluation.probes import linear, neighbours, probe_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
 
@@ -19,7 +20,7 @@ def test_probes_find_what_is_there():
     codes = np.eye(3)[y] * 6 + rng.normal(size=(900, 3))
     for probe in (linear, neighbours):
         assert (probe(codes[:600], codes[600:], y[:600]) == y[600:]).mean() > 0.98
-    assert len(np.unique(clustered(codes, 3))) == 3
+    assert len(np.unique(k_means(codes, 3))) == 3
 
 
 @pytest.mark.parametrize("probe", [linear, neighbours])

@@ -8,7 +8,7 @@ import torch
 
 import calco
 from calco.data import Subset, open_data
-from calco.evaluation.copying import closest_pairs, copying_figures
+from calco.evaluation.copying import compared, copying_figures
 from calco.evaluation.figures import drawn
 from calco.evaluation.two_sample import told_apart, two_sample_figures
 
@@ -60,7 +60,7 @@ def test_the_closest_pairs_are_a_copy_and_its_original(parts):
     estimator, train, held, other = parts
     mixed = images(estimator, other).clone()
     mixed[17] = images(estimator, train)[5]
-    samples, known = closest_pairs(Given(estimator, mixed), held, train, 3)
+    samples, known = compared(Given(estimator, mixed), held, train).closest
     assert torch.equal(samples[0], known[0])
     assert torch.equal(samples[0], mixed[17])
     assert not torch.equal(samples[1], known[1])

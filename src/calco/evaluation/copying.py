@@ -1,7 +1,8 @@
 """Copying: whether samples lie closer to training examples than data do that no one trained on."""
 
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -12,20 +13,32 @@ from calco.maths.copying import CLOSE, Copying, copying
 
 MOST = 10_000
 """Samples and held-out examples at most; training examples are all compared with, up to ten times as many."""
+PAIRS = 10
+"""Closest pairs that are kept to be shown."""
+
+
+class Compared(NamedTuple):
+    """What is known of copying, how many samples, training and held-out examples it rests on, and the closest pairs."""
+
+    found: Copying
+    sizes: tuple[int, int, int]
+    closest: tuple[Tensor, Tensor]
+    """Samples and the training examples nearest to them, as the model sees them: (`PAIRS`, ...) each."""
 
 
 def copying_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """The two shares that rise where a model copies; none where examples are measured on that were trained on."""
-    if same(source, train) or min(len(source), len(train)) < 1 / CLOSE:
+    """The two shares that rise where a model copies; none where `compared` says nothing."""
+    known = compared(estimator, source, train)
+    if known is None:
         return []
-    found, (n, known, held) = compared(estimator, source, train)
+    found, (samples, examples, held), _ = known
     protocol = (
-        f"{n:,} samples ({estimator.ways_[0]}), {known:,} training and {held:,} {role(source, estimator, train=train)}"
-        " examples; Euclidean distance of values as the model sees them"
+        f"{samples:,} samples ({estimator.ways_[0]}), {examples:,} training and {held:,}"
+        f" {role(source, estimator, train=train)} examples; Euclidean distance of values as the model sees them"
     )
-    verdict = "both shares are more than three errors above what is expected: the model copies" if found.suspected else ""
-    protocol = f"{protocol}; {verdict}" if verdict else protocol
-    shared: dict[str, Any] = {"unit": "share", "better": "lower"}
+    if found.suspected:
+        protocol += "; both shares are more than three errors above what is expected: the model copies"
+    shared: dict[str, Any] = {"unit": "share", "better": "lower", "protocol": protocol}
     return [
         Figure(
             name="samples close to training examples",
@@ -33,7 +46,6 @@ def copying_figures(estimator: Estimator, source: Source, train: Source) -> list
             error=found.close_error,
             baseline=CLOSE,
             baseline_name="the share of held-out examples that close, which defines what is called close",
-            protocol=protocol,
             **shared,
         ),
         Figure(
@@ -42,28 +54,38 @@ def copying_figures(estimator: Estimator, source: Source, train: Source) -> list
             error=found.sided_error,
             baseline=found.expected,
             baseline_name="the part of the training examples among all that are compared with",
-            protocol=protocol,
             **shared,
         ),
     ]
 
 
-def compared(estimator: Estimator, source: Source, train: Source) -> tuple[Copying, tuple[int, int, int]]:
-    """What is known of copying, and how many samples, training examples and held-out ones it rests on."""
-    return _compared(estimator.model_, estimator, source, train)
+def compared(estimator: Estimator, source: Source, train: Source) -> Compared | None:
+    """What is known of copying; once, however often it is asked for.
+
+    Nothing where examples are measured on that were trained on, or where there are too few to say what is close.
+    """
+    if same(source, train) or min(len(source), len(train)) < 1 / CLOSE:
+        return None
+    return _compared(estimator.model_, estimator, _Contents.of(source), _Contents.of(train))
 
 
-@lru_cache(maxsize=4)
-def _compared(model: Any, estimator: Estimator, source: Source, train: Source) -> tuple[Copying, tuple[int, int, int]]:
-    held, known = as_tensor(estimator, source, MOST).flatten(1), as_tensor(estimator, train, 10 * MOST).flatten(1)
-    samples = drawn(estimator, len(held)).flatten(1)
-    return copying(samples, known, held), (len(samples), len(known), len(held))
+@dataclass(frozen=True)
+class _Contents:
+    """A source that equals another with the same examples: one set may be opened more than once."""
+
+    fingerprint: str
+    source: Source = field(compare=False)
+
+    @classmethod
+    def of(cls, source: Source) -> "_Contents":
+        return cls(source.describe()["fingerprint"], source)
 
 
-def closest_pairs(estimator: Estimator, source: Source, train: Source, count: int) -> tuple[Tensor, Tensor]:
-    """The samples that lie nearest to a training example, and those examples, as the model sees them: (count, ...) each."""
-    pairs = compared(estimator, source, train)[0].pairs
-    rows = pairs.distance.argsort()[:count]
-    samples = drawn(estimator, min(MOST, len(source)))[rows]
-    known = as_tensor(estimator, train, 10 * MOST)[pairs.row[rows]]
-    return samples, known
+@lru_cache(maxsize=16)
+def _compared(model: Any, estimator: Estimator, source: _Contents, train: _Contents) -> Compared:
+    held, known = as_tensor(estimator, source.source, MOST), as_tensor(estimator, train.source, 10 * MOST)
+    samples = drawn(estimator, len(held))
+    found = copying(samples.flatten(1), known.flatten(1), held.flatten(1))
+    rows = found.pairs.distance.argsort()[:PAIRS]
+    closest = samples[rows], known[found.pairs.row[rows]]
+    return Compared(found, (len(samples), len(known), len(held)), closest)

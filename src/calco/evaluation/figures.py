@@ -106,7 +106,12 @@ def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _drawn(model: Any, estimator: Estimator, n: int, seed: int) -> Tensor:
-    return estimator.schema_.encode(estimator.schema_.decode(estimator.sample_tensor(n, seed=seed)))
+    return as_data(estimator, estimator.sample_tensor(n, seed=seed))
+
+
+def as_data(estimator: Estimator, samples: Tensor) -> Tensor:
+    """Samples no more precise than the data are, which would tell the two apart: (n, ...) to the same."""
+    return estimator.schema_.encode(estimator.schema_.decode(samples))
 
 
 def same(source: Source, train: Source) -> bool:
@@ -122,7 +127,7 @@ def role(source: Source, *estimators: Estimator, train: Source | None = None) ->
         records = [e.run_.record.get(name) or {} for e in estimators if e.run_]
         return {record.get("fingerprint", "") for record in records}
 
-    if fingerprint in used("data") or (train is not None and fingerprint == train.describe()["fingerprint"]):
+    if fingerprint in used("data") or (train is not None and same(source, train)):
         return "training"
     return "validation" if fingerprint in used("held_out") else "held-out"
 

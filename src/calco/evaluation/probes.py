@@ -3,17 +3,17 @@
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from calco.clusters import k_means
 from calco.data import Source, with_classes
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, role, same, some_of
+from calco.evaluation.reconstruction import fitted_pca
 from calco.maths.clusters import cluster_accuracy
 
 FITTED_ON, MEASURED_ON = 5_000, 10_000
@@ -38,10 +38,9 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
         return []
     codes = estimator.encode(fitted), estimator.encode(tested)
     raw = tuple(as_tensor(estimator, part).flatten(1).numpy() for part in (fitted, tested))
-    width = min(codes[0].shape[1], *raw[0].shape)
-    pca = PCA(width, random_state=0).fit(raw[0])
+    pca = fitted_pca(estimator, fitted, codes[0].shape[1])
     features: dict[str, Codes] = {"codes": codes, "raw values": (raw[0], raw[1])}
-    features[f"PCA of {width}"] = pca.transform(raw[0]), pca.transform(raw[1])
+    features[f"PCA of {pca.n_components_}"] = pca.transform(raw[0]), pca.transform(raw[1])
     measured = f"measured on {len(truth):,} {role(source, estimator, train=train)} ones"
     learned = f"learned from the codes, {codes[0].shape[1]} numbers each, of {len(y):,} training examples; {measured}"
     figures = []
@@ -51,7 +50,7 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
     ):
         right = {key: float((probe(*each, y) == truth).mean()) for key, each in features.items()}
         figures.append(_figure(name, "accuracy", right, protocol, len(truth)))
-    clusters = {key: clustered(each, len(train.classes)) for key, (_, each) in features.items()}
+    clusters = {key: k_means(each, min(len(train.classes), len(truth))) for key, (_, each) in features.items()}
     protocol = f"k-means of the codes of {len(truth):,} examples into {len(train.classes)} clusters, 10 starts"
     agreed = {key: agreement(truth, each) for key, each in clusters.items()}
     return figures + [
@@ -93,9 +92,3 @@ def linear(fitted: np.ndarray, tested: np.ndarray, y: np.ndarray) -> np.ndarray:
 def neighbours(fitted: np.ndarray, tested: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Classes that the nearest neighbours have: (m,)."""
     return KNeighborsClassifier(min(NEIGHBOURS, len(y))).fit(fitted, y).predict(tested)
-
-
-def clustered(codes: np.ndarray, clusters: int) -> np.ndarray:
-    """The cluster of each example by k-means: (m,)."""
-    starts: Any = 10  # the stubs know only "auto"
-    return KMeans(min(clusters, len(codes)), n_init=starts, random_state=0).fit_predict(codes)

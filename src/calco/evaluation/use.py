@@ -14,7 +14,7 @@ from calco.data import Source, Subset, open_data, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.classify import learned, learner
-from calco.evaluation.figures import Figure, as_tensor, role
+from calco.evaluation.figures import Figure, as_data, as_tensor, role, some_of
 
 AMOUNTS = (10, 100)
 """Real examples of each class that are learned from."""
@@ -59,7 +59,7 @@ def measure_use(
     amounts = [amount for amount in amounts if amount <= fewest]
     if not amounts:
         raise RequestError(f"A class has only {fewest} training examples: too few to compare samples with.")
-    tested = Subset(source, np.linspace(0, len(source) - 1, min(MEASURED_ON, len(source))).round().astype(int))
+    tested = some_of(source, MEASURED_ON)
     new, truth = as_tensor(first, tested), torch.from_numpy(_labels(tested))
     alone = list[float]()
     found: dict[int, list[tuple[float, float]]] = {amount: [] for amount in amounts}
@@ -116,7 +116,7 @@ def _made(model: Estimator | Mapping[Any, Estimator], classes: tuple[str, ...], 
     for name in classes:
         own = _model_of(model, name)
         label = None if isinstance(model, Mapping) else name
-        parts.append(own.schema_.encode(own.schema_.decode(own.sample_tensor(n, label=label, seed=seed))))
+        parts.append(as_data(own, own.sample_tensor(n, label=label, seed=seed)))
     return torch.cat(parts), torch.arange(len(classes)).repeat_interleave(n)
 
 

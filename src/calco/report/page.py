@@ -16,7 +16,7 @@ from calco.contract import Batch
 from calco.data import Source, Subset, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
-from calco.evaluation.copying import closest_pairs, copying_figures
+from calco.evaluation.copying import compared
 from calco.evaluation.figures import role, training_data
 from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
 from calco.report.segments import CASES, classes_of, extremes, panels
@@ -196,12 +196,11 @@ def _samples(estimator: Estimator, source: Source) -> str:
 def _closest(estimator: Estimator, source: Source) -> str:
     if "sample" not in estimator.capabilities_ or not (estimator.run_ and estimator.run_.opening()):
         return ""
-    train = training_data(estimator, source)
-    if not copying_figures(estimator, source, train):
+    known = compared(estimator, source, training_data(estimator, source))
+    if known is None:
         return ""
-    samples, known = closest_pairs(estimator, source, train, SHOWN)
     sides = "Above, samples; below, the training examples nearest to them."
-    return _picture(grid(estimator.schema_, [samples, known]), sides)
+    return _picture(grid(estimator.schema_, known.closest), sides)
 
 
 SAMPLED = {
