@@ -9,6 +9,10 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from calco.runs import Run
 
+RunFolder = Annotated[Path, Parameter(help="A run folder.")]
+Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or a folder of images.")]
+Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
+
 
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True, kw_only=True)

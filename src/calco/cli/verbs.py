@@ -1,25 +1,19 @@
-"""The verbs. Everything heavy is imported inside them."""
+"""The verbs that make and use models, and the list of all. Everything heavy is imported inside them."""
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from calco.cli.options import DEFAULT, DataOptions
-
-if TYPE_CHECKING:
-    from calco.runs import Run
-
-RunFolder = Annotated[Path, Parameter(help="A run folder.")]
-Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or a folder of images.")]
-MEASURED = "What to measure on; if not given a named set's test part, the held-out data or the training data of the run."
-Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
+from calco.cli.measuring import compare, evaluate, report, score
+from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
 
 
 def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("calco-demo")) -> None:
     """Train every family that has a demonstration on the embedded digits, side by side, to a report."""
     from calco.cli.display import Display
+    from calco.cli.tables import print_figures
     from calco.models import families, load
     from calco.report import write_report
     from calco.runs import Run
@@ -42,7 +36,7 @@ def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("cal
     estimators = [load(out / name) for name in shown]
     measured = write_report(estimators, "digits:test", out / "report.html", title="calco on handwritten digits")
     for name, figures in zip(shown, measured, strict=True):
-        _print_figures(name, figures)
+        print_figures(name, figures)
     display.done(f"Done in {time.monotonic() - started:.0f} s. Open {(out / 'report.html').resolve()}")
 
 
@@ -129,62 +123,6 @@ def reconstruct(
     print(f"{len(source)} reconstructions in {out}")
 
 
-def score(
-    run: RunFolder,
-    data: Data,
-    *,
-    out: Annotated[Path, Parameter(help="A csv, parquet or npy file.")],
-    samples: Annotated[int | None, Parameter(help="Samples of the estimate, where it is one.")] = None,
-    betas: Annotated[int | None, Parameter(help="Temperatures of the estimate, where it anneals.")] = None,
-    parzen: Annotated[
-        bool, Parameter(help="Estimate from samples by a Parzen window, with its controls.", negative="")
-    ] = False,
-    seed: Annotated[int, Parameter(help="Of the estimate.")] = 0,
-    options: DataOptions = DEFAULT,
-    device: Device = "cpu",
-) -> None:
-    """Write the log density of each example in nats, and the standard error of each estimate."""
-    import numpy as np
-
-    from calco.cli.outputs import check_output, write_array
-    from calco.errors import RequestError
-    from calco.models import load
-
-    check_output(out, images=False)
-    estimator = load(run, device)
-    if parzen:
-        if betas is not None:
-            raise RequestError("A Parzen-window estimate has no temperatures: leave --betas out.")
-        _score_by_parzen(estimator, options.open(data, "test", estimator.run_), out, samples, seed)
-        return
-    estimator.require("log_prob")
-    estimator.adjust(samples=samples, betas=betas)
-    found = estimator.log_prob_estimate(options.open(data, "test", estimator.run_), seed=seed)
-    columns = {"log_prob": found.value, "standard_error": found.error}
-    if found.low is not None:
-        columns |= {"log_prob_backwards": found.low, "standard_error_backwards": found.low_error}
-    write_array(out, np.stack(list(columns.values()), 1), list(columns))
-    n, mean = len(found.value), found.value.mean()
-    spread = found.value.std() / n**0.5
-    print(f"{mean:.4f} ± {spread:.4f} nats on average over {n} examples ({estimator.density_}); each in {out}")
-    if found.bracket():
-        print(found.bracket())
-
-
-def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None, seed: int) -> None:
-    from calco.cli.outputs import write_array
-    from calco.evaluation.figures import training_data
-    from calco.evaluation.parzen import SAMPLES
-    from calco.evaluation.parzen import parzen as estimate
-
-    estimator.require("sample")
-    train, samples = training_data(estimator, source), SAMPLES if samples is None else samples
-    found = estimate(estimator, source, train, samples=samples, seed=seed)
-    write_array(out, found.values[:, None], ["parzen"])
-    _print_figures(estimator.family, found.figures)
-    print(f"Each in {out}. Not to be trusted alone: centroids, which only smooth the data, may score above them.")
-
-
 def segment(
     run: RunFolder,
     data: Data,
@@ -266,85 +204,6 @@ def explain(
     print(f"Written to {path.resolve()}")
 
 
-def evaluate(
-    run: RunFolder,
-    data: Annotated[str | None, Parameter(help=MEASURED)] = None,
-    *,
-    samples: Annotated[int | None, Parameter(help="Samples of a likelihood's estimate, where it is one.")] = None,
-    betas: Annotated[int | None, Parameter(help="Temperatures of a likelihood's estimate, where it anneals.")] = None,
-    use: Annotated[
-        bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
-    ] = False,
-    options: DataOptions = DEFAULT,
-    device: Device = "cpu",
-) -> None:
-    """Measure everything the model can answer, into report.json."""
-    from calco.evaluation import evaluate as measure
-    from calco.models import load
-    from calco.report.page import save_figures
-
-    estimator = load(run, device)
-    estimator.adjust(samples=samples, betas=betas)
-    source = _to_measure_on(estimator.run_, data, options)
-    figures = measure(estimator, source, use=use)
-    save_figures(run / "report.json", source, figures)
-    _print_figures(estimator.family, figures)
-    print(f"Written to {run / 'report.json'}")
-
-
-def compare(
-    data: Data,
-    *,
-    families: Annotated[str, Parameter(help="Their names, between commas; see `calco families`.")],
-    out: Annotated[Path, Parameter(help="The folder of the comparison; the same command goes on with one that was stopped.")],
-    budget: Annotated[str, Parameter(help="For training each: minutes (5m), seconds (90s), or a number of steps.")] = "5m",
-    use: Annotated[
-        bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
-    ] = False,
-    options: DataOptions = DEFAULT,
-) -> None:
-    """Train families on the same data within the same budget, and rank them by what they are wanted for."""
-    import contextlib
-
-    from calco.cli.display import Display
-    from calco.comparison import compare as run
-
-    told = Display(0, "")
-    with contextlib.ExitStack() as shown:
-
-        def watch(name: str, steps: int) -> Any:
-            shown.close()
-            return shown.enter_context(Display(steps, f"{name} on {data}")).report
-
-        plain = all(value in (None, False) for value in vars(options).values())
-        source = data if plain else options.open(data, "train")
-        frame = run(source, families.split(","), budget, out=out, use=use, say=told.done, watch=watch)
-    _print_leaders(frame)
-    print("\n".join(frame.attrs["advice"]))
-    print(f"All figures in {out / 'leaderboard.csv'}; side by side in {(out / 'report.html').resolve()}")
-
-
-def report(
-    runs: Annotated[list[Path], Parameter(help="One run folder, or several to show side by side.", negative="")],
-    *,
-    data: Annotated[str | None, Parameter(help=MEASURED)] = None,
-    out: Annotated[Path | None, Parameter(help="The page to write; report.html in the first run if not given.")] = None,
-    options: DataOptions = DEFAULT,
-) -> None:
-    """Write one self-contained page on a run: figures, samples, reconstructions, a map of the codes, curves."""
-    from calco.models import load
-    from calco.report import write_report
-    from calco.report.page import save_figures
-
-    estimators = [load(run) for run in runs]
-    source = _to_measure_on(estimators[0].run_, data, options)
-    page = out or runs[0] / "report.html"
-    measured = write_report(estimators, source, page)
-    for run, figures in zip(runs, measured, strict=True):
-        save_figures(run / "report.json", source, figures)
-    print(f"Written to {page.resolve()}")
-
-
 def data() -> None:
     """List the named data sets, and whether they are at hand."""
     from rich.console import Console
@@ -374,60 +233,6 @@ def families() -> None:
     for name, cls in found().items():
         table.add_row(name, (cls.__doc__ or "").partition("\n")[0], ", ".join(cls().capabilities_))
     Console().print(table)
-
-
-def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) -> Any:
-    """The source of `data`; without it, of a named set's test part, of the run's held-out data, or of its training data.
-
-    Raises:
-        RequestError: the run's data were in memory.
-    """
-    from calco.data.named import SETS
-    from calco.errors import RequestError
-    from calco.evaluation.figures import data_of
-
-    stem = str(run.opening().get("data", "") if run else "").partition(":")[0]
-    if data is None and stem in SETS:
-        data = f"{stem}:{SETS[stem].parts[-1]}"
-    if data is not None:
-        return options.open(data, "test", run)
-    source = run and (data_of(run, "held_out") or data_of(run, "data"))
-    if not source:
-        raise RequestError("Say what data to measure on: those of the run were in memory.")
-    return source
-
-
-def _print_leaders(frame: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from calco.report.page import number
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("purpose", "rank", "model", "figure", "value", "± s.e."):
-        table.add_column(heading, no_wrap=True)
-    for row in frame[frame["rank"] > 0].sort_values(["purpose", "rank"], kind="stable").to_dict("records"):
-        error = "" if row["error"] is None or row["error"] != row["error"] else f"{row['error']:.2g}"
-        value = number(row["value"])
-        table.add_row(row["purpose"], str(row["rank"]), row["model"], row["figure"], value, error)
-    Console().print(table)
-
-
-def _print_figures(title: str, figures: list) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from calco.report.page import number
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("figure", "value", "± s.e.", "baseline", "unit"):
-        table.add_column(heading)
-    for f in figures:
-        error = "" if f.error is None else f"{f.error:.2g}"
-        table.add_row(f.name, number(f.value), error, number(f.baseline), f"{f.unit}, {f.better} is better")
-    Console().print(table)
-    for protocol in dict.fromkeys(f.protocol for f in figures):
-        Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
 
 
 VERBS = (demo, resume, sample, encode, reconstruct, score, cluster, segment, evaluate, compare, report, explain, data, families)
