@@ -21,7 +21,8 @@ from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
 from calco.models import family, load
-from calco.report.page import number, save_figures, write_report
+from calco.report.page import save_figures, write_report
+from calco.report.sections import number
 from calco.runs import Run, read_json, write_json
 from calco.training import Training
 

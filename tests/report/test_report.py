@@ -8,7 +8,7 @@ import pytest
 import calco
 from calco.models import families
 from calco.report import write_report
-from calco.report.page import number
+from calco.report.sections import number
 from tests.small import needs_masks, small
 
 SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}

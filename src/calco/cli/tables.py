@@ -8,7 +8,7 @@ def print_leaders(frame: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from calco.report.page import number
+    from calco.report.sections import number
 
     table = Table(box=None, pad_edge=False)
     for heading in ("purpose", "rank", "model", "figure", "value", "± s.e."):
@@ -25,7 +25,7 @@ def print_figures(title: str, figures: list) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from calco.report.page import number
+    from calco.report.sections import number
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("figure", "value", "± s.e.", "baseline", "unit"):

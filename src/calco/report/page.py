@@ -1,32 +1,18 @@
-"""The page itself: sections that ask what a model can do, and the HTML around them."""
+"""The page itself: a table of figures, the sections, and the HTML around them."""
 
 import html
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from calco.clusters import Clusters
-from calco.contract import Batch
-from calco.data import Source, Subset, open_data
+from calco.data import Source, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
-from calco.evaluation.copying import compared
-from calco.evaluation.figures import role, training_data
-from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
-from calco.report.segments import CASES, classes_of, extremes, panels
-from calco.runs import read_json, write_json, written_aside
-from calco.training import check_type
-
-SHOWN = 10
-"""Examples in a row of reconstructions."""
-MAPPED = 1500
-"""Codes on the map at most."""
+from calco.evaluation.figures import role
+from calco.report.sections import SECTIONS, number
+from calco.runs import write_json, written_aside
 
 
 def write_report(
@@ -101,12 +87,6 @@ def _columns(names: Sequence[str], drawn: Sequence[str]) -> str:
     return f'<div class="columns">{"".join(cards)}</div>'
 
 
-def _picture(source: str, caption: str = "", pixels: bool = True) -> str:
-    text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    alt = html.escape(caption or "picture")
-    return f'<figure><img src="{source}" alt="{alt}"{" class=pixels" if pixels else ""}>{text}</figure>'
-
-
 # -- figures ------------------------------------------------------------------------------------------------------------
 
 
@@ -130,200 +110,3 @@ def _row(model: str, figure: Figure) -> str:
         f'<td class="n {won}">{number(figure.value)}{error}<td class=n data-name=baseline>{base}'
         f"<td class=note>{html.escape(protocol)}</tr>"
     )
-
-
-def number(value: float | None) -> str:
-    """A number with as many digits as one reads."""
-    if value is None or not math.isfinite(value):
-        return "not known"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-# -- sections -----------------------------------------------------------------------------------------------------------
-
-
-def _trained(estimator: Estimator, source: Source) -> str:
-    record = estimator.run_.record if estimator.run_ else {}
-    settings, count = estimator.settings(), sum(p.numel() for p in estimator.model_.parameters())
-    data = record.get("data", {})
-    facts = {
-        "trained on": f"{data['n']:,} examples of {data['about']}" if data else "data in memory",
-        "one example": " x ".join(str(side) for side in estimator.schema_.shape) + f" ({estimator.schema_.kind})",
-        "parameters": f"{count:,}",
-        "training": f"{settings.steps:,} steps of {settings.batch_size}, {record.get('seconds', 0):,.0f} s",
-        "changed from default": ", ".join(f"{k}={v}" for k, v in _changed(estimator).items()) or "nothing",
-        "seed": str(settings.seed),
-        "notes": " ".join(dict.fromkeys(line["note"] for line in estimator.history_ if "note" in line)) or "none",
-        "made with": f"calco {record.get('calco', '')}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
-    }
-    return "<dl>" + "".join(f"<dt>{k}<dd>{html.escape(v)}" for k, v in facts.items()) + "</dl>"
-
-
-def _changed(estimator: Estimator) -> dict[str, Any]:
-    fresh = type(estimator)().get_params(deep=False)
-    return {k: v for k, v in estimator.get_params(deep=False).items() if k != "training" and v != fresh[k]}
-
-
-def _curves(estimator: Estimator, source: Source) -> str:
-    return _picture(curves(estimator.history_), pixels=False) if estimator.history_ else ""
-
-
-def _first(source: Source, count: int) -> Subset:
-    """Examples spread evenly over the source."""
-    return Subset(source, np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int))
-
-
-def _seen(estimator: Estimator, source: Source) -> torch.Tensor:
-    return torch.cat([batch.x.cpu() for batch in estimator.batches(source)])
-
-
-def _reconstructions(estimator: Estimator, source: Source) -> str:
-    if "reconstruct" not in estimator.capabilities_:
-        return ""
-    some = _first(source, SHOWN)
-    return _picture(grid(estimator.schema_, [_seen(estimator, some), estimator.reconstruct_tensor(some)]))
-
-
-def _samples(estimator: Estimator, source: Source) -> str:
-    pictures = []
-    for way in estimator.ways_:
-        x = estimator.sample_tensor(50, way=way)
-        rows = list(x.split(SHOWN)) if x.ndim == 4 else [x]
-        pictures.append(_picture(grid(estimator.schema_, rows), SAMPLED.get(way, way)))
-    return "".join(pictures)
-
-
-def _closest(estimator: Estimator, source: Source) -> str:
-    if "sample" not in estimator.capabilities_ or not (estimator.run_ and estimator.run_.opening()):
-        return ""
-    known = compared(estimator, source, training_data(estimator, source))
-    if known is None:
-        return ""
-    sides = "Above, samples; below, the training examples nearest to them."
-    return _picture(grid(estimator.schema_, known.closest), sides)
-
-
-SAMPLED = {
-    "normal": "codes drawn from N(0, I)",
-    "prior": "codes drawn from the model's prior",
-    "fitted": "codes drawn from a Gaussian mixture fitted on the codes of the training data",
-    "gibbs": "states of Gibbs chains that go on from those the training left",
-    "tempering": "states of new chains, by parallel tempering",
-}
-
-
-def _walk(estimator: Estimator, source: Source) -> str:
-    if not {"encode", "decode"} <= set(estimator.capabilities_):
-        return ""
-    model: Any = estimator.model_
-    rows = []
-    for pair in _pairs(estimator, source):
-        with torch.inference_mode():
-            z = model.encode(pair.x, pair.y)
-            mix = torch.linspace(0, 1, SHOWN - 2, device=z.device)[:, None]
-            y = None if pair.y is None else torch.where(mix[:, 0] < 0.5, pair.y[0], pair.y[1])
-            steps = model.decode(z[:1] * (1 - mix) + z[1:] * mix, y)
-        rows.append(torch.cat((pair.x[:1], steps, pair.x[1:])).cpu())
-    return _picture(grid(estimator.schema_, rows))
-
-
-def _pairs(estimator: Estimator, source: Source) -> Iterator[Batch]:
-    """Three pairs of examples, of different classes where there are classes."""
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(len(source))
-    y = source.take(rows).y if source.classes and len(rows) <= 20_000 else None
-    for i in range(min(3, len(rows) // 2)):
-        a, b = rows[2 * i], rows[2 * i + 1]
-        if y is not None and (y != y[2 * i]).any():
-            b = rows[np.flatnonzero(np.roll(y != y[2 * i], -2 * i))[0] + 2 * i - len(rows)]
-        yield next(iter(estimator.batches(Subset(source, np.array([a, b])))))
-
-
-def _map(estimator: Estimator, source: Source) -> str:
-    if "encode" not in estimator.capabilities_ or len(source) < 10:
-        return ""
-    some = _first(source, MAPPED)
-    codes = estimator.encode(some)
-    caption = "the two numbers of each code"
-    if codes.shape[1] > 2:
-        from sklearn.manifold import TSNE
-
-        perplexity = min(30.0, (len(codes) - 1) / 3)
-        codes = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(codes)
-        caption = (
-            f"t-SNE of {len(codes):,} codes (perplexity {perplexity:g}, seed 0): neighbours mean something, distances do not"
-        )
-    if codes.shape[1] != 2:
-        return ""
-    labels = some.take(np.arange(len(some))).y
-    maps = _picture(scatter(codes, labels, source.classes), caption, pixels=False)
-    asked = estimator.run_.path / "clusters.json" if estimator.run_ else None
-    if asked is None or not asked.is_file():
-        return maps
-    found = _clusters(estimator, source, read_json(asked))
-    names = tuple(f"cluster {i}" for i in range(found.cluster.max() + 1))
-    return maps + _picture(scatter(codes, found.cluster[some.rows], names), f"the same map: {found.about}", pixels=False)
-
-
-def _clusters(estimator: Estimator, source: Source, asked: dict[str, Any]) -> Clusters:
-    """The clusters that `calco cluster` found last, of these examples."""
-    for name in ("clusters", "seed"):
-        check_type(name, asked.get(name), int)
-    return estimator.cluster(source, asked["clusters"], method=asked.get("method", ""), seed=asked["seed"])
-
-
-def _classes(estimator: Estimator, source: Source) -> str:
-    if "segment" not in estimator.capabilities_:
-        return ""
-    counts, rows = classes_of(estimator, source)
-    table = "".join(
-        f"<tr><td>{html.escape(name)}" + "".join(f"<td class=n>{number(value)}" for value in values) for name, values in rows
-    )
-    head = "<tr><th>class<th class=n>share<th class=n>accuracy<th class=n>IU</tr>"
-    return (
-        f'<div class="scroll"><table>{head}{table}</table></div>{_picture(cells(counts, [n for n, _ in rows]), pixels=False)}'
-    )
-
-
-def _cases(estimator: Estimator, source: Source) -> str:
-    if "segment" not in estimator.capabilities_:
-        return ""
-    pictures = []
-    for heading, rows in extremes(estimator, source):
-        shown = [panels(estimator, source, row) for row in rows]
-        pictures.append(_picture(sheet([pictures for pictures, _ in shown]), f"{heading}: {', '.join(t for _, t in shown)}"))
-    return "".join(pictures) + f'<p class="note">{legend(estimator.schema_.classes)}</p>'
-
-
-SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
-    ("What was trained", "", _trained),
-    (
-        "Originals and what the model keeps of them",
-        "Above, examples of those named at the top; below, decoded from their codes.",
-        _reconstructions,
-    ),
-    ("Samples", "New examples, none picked by hand.", _samples),
-    (
-        "Copies?",
-        "The samples that lie nearest to training examples, of all that were compared: if the model copies, here it shows.",
-        _closest,
-    ),
-    (
-        "A walk between two examples",
-        "The first and last of each row are data; between them, codes on the straight line from one to the other, decoded.",
-        _walk,
-    ),
-    ("A map of the codes", "", _map),
-    (
-        "Classes",
-        "Over all examples named at the top; of each class its share of the places, how many of those were found, IU.",
-        _classes,
-    ),
-    (
-        "Worst and best cases",
-        f"By pixel accuracy, {CASES} of each. From the left: the example, the truth, the prediction, and in red where they"
-        " differ; black is ignored. Of volumes, the middle slice.",
-        _cases,
-    ),
-    ("Training", "Means since the line before; held out is measured on data that no step sees.", _curves),
-]
