@@ -4,10 +4,12 @@ import inspect
 from typing import Any, get_type_hints
 
 import numpy as np
+import torch
 
+from calco.contract import Batch, Model
 from calco.estimator import Estimator
 
-SMALL: dict[str, Any] = {"latent": 3, "hidden": 3, "burn_in": 5, "thin": 2, "betas": 60, "width": 8}
+SMALL: dict[str, Any] = {"latent": 3, "hidden": 3, "burn_in": 5, "thin": 2, "betas": 60, "features": 3, "width": 8}
 
 
 def sizes(cls: type[Estimator]) -> dict[str, Any]:
@@ -22,22 +24,47 @@ def small(cls: type[Estimator], **changes: Any) -> Estimator:
     return cls(**sizes(cls) | changes)
 
 
+def learns_from(cls: type[Estimator]) -> str:
+    """What this family learns from beside examples: masks, labels, or nothing."""
+    tags = cls().__sklearn_tags__()
+    if tags.estimator_type in ("classifier", "regressor"):
+        return "labels"
+    return "masks" if tags.target_tags.required else "nothing"
+
+
 def needs_masks(cls: type[Estimator]) -> bool:
-    """Whether this family learns from targets."""
-    return cls().__sklearn_tags__().target_tags.required
+    """Whether this family learns from masks."""
+    return learns_from(cls) == "masks"
 
 
 def targets(cls: type[Estimator], x: np.ndarray) -> np.ndarray | None:
-    """Masks of two classes for images, where a family needs them: what is bright."""
+    """What a family needs to learn from: masks of what is bright, or whether an example is."""
+    kind = learns_from(cls)
+    if kind == "labels":
+        means = x.reshape(len(x), -1).mean(1)
+        return (means > np.median(means)).astype(int)
     grey = x.mean(-1) if x.ndim == 4 else x
-    return (grey > grey.mean()).astype(int) if needs_masks(cls) else None
+    return (grey > grey.mean()).astype(int) if kind == "masks" else None
 
 
 def fit(estimator: Estimator, x: np.ndarray, *, validation: np.ndarray | None = None, **options: Any) -> Estimator:
-    """`estimator.fit` with the masks that its family needs."""
+    """`estimator.fit` with the targets that its family needs."""
     return estimator.fit(x, targets(type(estimator), x), validation=paired(type(estimator), validation), **options)
 
 
 def paired(cls: type[Estimator], x: np.ndarray | None) -> Any:
-    """Images with the masks that this family needs, in one."""
-    return (x, targets(cls, x)) if x is not None and needs_masks(cls) else x
+    """Examples with the targets that this family needs, in one."""
+    return (x, targets(cls, x)) if x is not None and learns_from(cls) != "nothing" else x
+
+
+def model_and_batch(estimator: Estimator, x: np.ndarray) -> tuple[Model, Batch]:
+    """The model as training begins with it, and all examples in one batch."""
+    source = estimator._open(x, targets(type(estimator), x), reset=True)
+    schema = estimator.understood(source)
+    estimator.gathered_ = estimator.gather(schema)
+    model = estimator.build(schema)
+    raw = estimator.fed(source, schema, model).take(np.arange(len(source)))
+    batch = Batch(schema.encode(raw.x), None if raw.y is None else torch.from_numpy(raw.y))
+    with torch.no_grad():
+        model.begin([batch])
+    return model, batch

@@ -50,6 +50,10 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
+    def pace(self, child: nn.Module) -> float:
+        """The factor of the learning rate by which a child learns."""
+        return 1.0
+
     def begin(self, batches: Iterable[Batch]) -> None:
         """What is set from the data before the first step; `batches` are some training examples."""
 
@@ -114,6 +118,15 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class Transfers(Protocol):
+    """Hands on what it has learned as a net that a supervised model can go on with."""
+
+    def feed_forward(self) -> nn.Module:
+        """A net from x of shape (n, ...) to features (n, width), with the model's weights."""
+        ...
+
+
+@runtime_checkable
 class Decodes(Protocol):
     """Turns codes of shape (n, width) into examples."""
 
@@ -173,7 +186,7 @@ class Predicts(Protocol):
     """Gives each example a class or a value."""
 
     def predict(self, x: Tensor) -> Tensor:
-        """(n, ...) to (n,)."""
+        """The index of a class, or a value: (n, ...) to (n,)."""
         ...
 
 
@@ -195,6 +208,7 @@ CAPABILITIES: dict[str, type] = {
     "log_prob": HasLogProb,
     "predict": Predicts,
     "segment": Segments,
+    "transfer": Transfers,
 }
 
 

@@ -18,7 +18,17 @@ from sklearn.utils.metaestimators import available_if
 
 import calco
 from calco.contract import Batch, Model
-from calco.data import PlacesSchema, Schema, Source, infer_schema, open_data, schema_from_json, split, with_classes
+from calco.data import (
+    PartlyLabelled,
+    PlacesSchema,
+    Schema,
+    Source,
+    infer_schema,
+    open_data,
+    schema_from_json,
+    split,
+    with_classes,
+)
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.runs import Run
@@ -58,6 +68,18 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     def chosen(self, schema: Schema) -> str:
         """What it chooses by itself for data of this schema and the user should know of: a sentence, or nothing."""
         return ""
+
+    def understood(self, source: Source) -> Schema:
+        """What one example of the data is.
+
+        Raises:
+            RequestError: the family, or a run that it takes something from, does not know such examples.
+        """
+        return infer_schema(source)
+
+    def fed(self, source: Source, schema: Schema, model: Model) -> Source:
+        """The data as training takes them, those to learn from and those to measure on."""
+        return with_classes(source, schema.classes) if getattr(model, "classes", 0) else source
 
     def gather(self, schema: Schema) -> dict[str, Any]:
         """What `build` must know of other runs, as JSON: `gathered_`, kept in the run's record since those may go.
@@ -119,9 +141,12 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         source = self._open(x, y, reset=True)
         held = None if validation is None else self._open(validation)
         settings = self.settings()
-        schema = infer_schema(source)
-        if isinstance(schema, PlacesSchema) and not self.__sklearn_tags__().target_tags.required:
-            raise RequestError(f"The family {self.family!r} learns nothing from masks: leave them out.")
+        schema = self.understood(source)
+        if not self.__sklearn_tags__().target_tags.required:
+            if isinstance(schema, PlacesSchema):
+                raise RequestError(f"The family {self.family!r} learns nothing from masks: leave them out.")
+            if isinstance(source, PartlyLabelled):
+                raise RequestError(f"The family {self.family!r} takes all examples alike: give them as one set.")
         self.gathered_ = self.gather(schema)
         run = None
         main = int(os.environ.get("RANK", "0")) == 0
@@ -150,8 +175,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             model = self.build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)
-        if held is not None and getattr(model, "classes", 0):
-            held = with_classes(held, schema.classes)
+        source, held = self.fed(source, schema, model), held and self.fed(held, schema, model)
         lines: list[dict[str, Any]] = []
 
         def tell(line: dict[str, Any]) -> None:
@@ -211,18 +235,14 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
                 yield Batch(schema.encode(raw.x).to(device), y)
 
     def _record(self, source: Source, held: Source | None, schema: Schema, settings: Training) -> dict[str, Any]:
-        params = {k: v for k, v in self.get_params(deep=False).items() if k != "training"}
         watched = held and held.describe()
         if held is None and settings.validation:  # a resumed run splits the same examples off again, as does an evaluation
             watched = split(source, settings.validation, settings.seed)[1].describe() | {"share": settings.validation}
         return {
             "calco": calco.__version__,
-            "family": self.family,
             "status": "running",
-            "parameters": params,
+            **self._plan_for(schema),
             "training": settings.to_json(),
-            "schema": schema.to_json(),
-            "gathered": self.gathered_,
             "data": source.describe(),
             "held_out": watched,
             "machine": {
@@ -234,6 +254,34 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             },
         }
 
+    def _plan_for(self, schema: Schema) -> dict[str, Any]:
+        params = {k: v for k, v in self.get_params(deep=False).items() if k != "training"}
+        for name, value in params.items():
+            if isinstance(value, Estimator):
+                params[name] = str(value.run_.path) if value.run_ else f"{type(value).__name__} in memory"
+        return {"family": self.family, "parameters": params, "schema": schema.to_json(), "gathered": self.gathered_}
+
+    def record(self) -> dict[str, Any]:
+        """What makes another estimator of the same nets, as JSON, for `from_record`."""
+        self._fitted()
+        return self._plan_for(self.schema_)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], **more: Any) -> Self:
+        """An estimator with a schema but no weights.
+
+        Raises:
+            RequestError: hyper-parameters or schema are not of this family.
+        """
+        try:
+            given = {k: tuple(v) if isinstance(v, list) else v for k, v in record["parameters"].items()}
+            estimator = cls(**{**given, **more})
+            estimator.check_params()
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RequestError(f"A record of family {cls.family!r} does not fit this calco: {error}.") from error
+        estimator.schema_, estimator.gathered_ = schema_from_json(record["schema"]), record.get("gathered", {})
+        return estimator
+
     @classmethod
     def from_run(cls, run: Run, *, weights: bool = True) -> Self:
         """The estimator that a run folder holds.
@@ -241,15 +289,14 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         Raises:
             RequestError: the folder is damaged, or does not fit this version.
         """
+        for name in ("parameters", "schema"):
+            run.field(name, dict)
         try:
             settings = Training(**{**run.field("training", dict), "trackers": tuple(run.record["training"]["trackers"])})
-            given = {k: tuple(v) if isinstance(v, list) else v for k, v in run.field("parameters", dict).items()}
-            estimator = cls(**{**given, "training": settings})
-            estimator.check_params()
         except (TypeError, KeyError) as error:
             raise RequestError(f"{run.path / 'run.json'} does not fit this calco: {error}.") from error
-        estimator.schema_ = schema_from_json(run.field("schema", dict))
-        estimator.run_, estimator.gathered_ = run, run.record.get("gathered", {})
+        estimator = cls.from_record(run.record, training=settings)
+        estimator.run_ = run
         if weights:
             model, saved = estimator.build(estimator.schema_), run.load_model()
             try:

@@ -124,11 +124,14 @@ class Verbs(BaseEstimator):
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
 
-    def batches(self, x: Any, y: Any = None) -> Iterator[Batch]:
-        """Data as batches of at most 500, fewer of large examples, in order, labels as indices of the classes trained on."""
+    def batches(self, x: Any, y: Any = None, labelled: bool = True) -> Iterator[Batch]:
+        """Data as batches of at most 500, fewer of large examples, in order.
+
+        Labels, if wanted and there, are indices of the classes trained on.
+        """
         self._fitted()
         source, device = self._open(x, y), device_of(self.model_)
-        labelled = bool(source.classes and self.schema_.classes)
+        labelled = bool(labelled and source.classes and self.schema_.classes)
         if labelled:
             source = with_classes(source, self.schema_.classes)
         for batch in batches(source, self.schema_, chunk_of(self.schema_)):
@@ -190,6 +193,15 @@ class Verbs(BaseEstimator):
         """`reconstruct` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
         return torch.cat([r.cpu() for r in self._map(lambda b: model.reconstruct(b.x, b.y), x, y)])
+
+    @available_if(can("predict"))
+    def predict(self, x: Any) -> np.ndarray:
+        """The class of each example, as `names_of` gives them, or its value, float64: (n,)."""
+        model: Any = self._model()
+        with torch.inference_mode(), kept():
+            found = [model.predict(batch.x).cpu() for batch in self.batches(x, labelled=False)]
+        told = torch.cat(found).numpy()
+        return names_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
 
     @property
     def ways_(self) -> tuple[str, ...]:
@@ -349,6 +361,21 @@ class Verbs(BaseEstimator):
 def chunk_of(schema: Schema) -> int:
     """How many examples are worked on at once after training: fewer of large ones."""
     return max(1, min(CHUNK, VALUES // math.prod(schema.shape)))
+
+
+def names_of(schema: Schema) -> np.ndarray:
+    """The classes as an array: of numbers, or of booleans, where all their names are such, else of text."""
+    names = schema.classes
+    if set(names) <= {"True", "False"}:
+        return np.array([name == "True" for name in names])
+    for kind in (int, float):
+        try:
+            found = np.array([kind(name) for name in names])
+        except (ValueError, OverflowError):
+            continue
+        if tuple(map(str, found)) == tuple(names):
+            return found
+    return np.array(names)
 
 
 def device_of(net: nn.Module) -> torch.device:

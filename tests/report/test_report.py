@@ -16,7 +16,7 @@ SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}
 
 def test_models_side_by_side(tmp_path):
     estimators = [
-        small(cls, training=SHORT).fit("digits", out=tmp_path / name)
+        small(cls, training=SHORT).fit("digits", out=tmp_path / name)  # they bring labels
         for name, cls in families().items()
         if not needs_masks(cls)
     ]

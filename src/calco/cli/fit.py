@@ -5,7 +5,8 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import App, Parameter
 
@@ -23,7 +24,8 @@ app = App(name="fit", help="Train a model of a family on data, into a run folder
 
 def constructor_flags(cls: type[Estimator]) -> list[inspect.Parameter]:
     """A flag for each hyper-parameter, with its line of the class's docstring."""
-    hints, helps = get_type_hints(cls.__init__), argument_lines(cls.__doc__ or "")
+    where = next(base for base in cls.__mro__ if "__init__" in vars(base))  # whose docstring speaks of the arguments
+    hints, helps = get_type_hints(cls.__init__), argument_lines(where.__doc__ or "")
     given = inspect.signature(cls.__init__).parameters
     return [
         flag(name, hints[name], parameter.default, helps.get(name, ""), "Model")
@@ -45,8 +47,15 @@ def flag(name: str, hint: Any, default: Any, text: str, group: str) -> inspect.P
     """A keyword-only parameter that the command line shows in `group`."""
     # Only a switch that is on by default needs a flag that turns it off.
     settings = Parameter(help=text, group=group, negative=None if default is True else "", consume_multiple=True)
-    annotation = Annotated[hint, settings]
+    annotation = Annotated[
+        str if str in get_args(hint) else hint, settings
+    ]  # what may be an estimator too is a run folder here
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _held(name: str, hint: Any, text: str) -> inspect.Parameter:
+    annotation = Annotated[hint, Parameter(help=text, group="Data")]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def argument_lines(doc: str) -> dict[str, str]:
@@ -78,6 +87,7 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
         options: DataOptions = DEFAULT,
         held_out: str | None = None,
         held_out_masks: Path | None = None,
+        held_out_labels: Path | None = None,
         **flags: Any,
     ) -> None:
         given = {p.name: flags.get(p.name, p.default) for p in (*model, *training)}
@@ -88,7 +98,8 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
         if (options.masks is None or held_out is None) != (held_out_masks is None):
             raise RequestError("Give masks for both or none: --masks for the data, --held-out-masks for those of --held-out.")
         if held_out is not None:
-            held = dataclasses.replace(options, masks=held_out_masks).open(held_out, "test")
+            own = {"masks": held_out_masks, "labels": held_out_labels, "unlabelled": None}
+            held = dataclasses.replace(options, **own).open(held_out, "test")
         with Display(settings.steps, f"{cls.family} on {data}") as display:
             estimator.fit(source, validation=held, out=out, report=display.report)
         display.done(f"Done: {out}. See it with: calco report {out}")
@@ -98,18 +109,9 @@ def command(cls: type[Estimator]) -> Callable[..., None]:
         kind("data", kind.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, Parameter(help=DATA)]),
         kind("options", kind.KEYWORD_ONLY, default=DEFAULT, annotation=DataOptions),
         kind("out", kind.KEYWORD_ONLY, annotation=Annotated[Path, Parameter(help="The run folder to make.", negative="")]),
-        kind(
-            "held_out",
-            kind.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[str | None, Parameter(help="Data to measure on while training.", group="Data")],
-        ),
-        kind(
-            "held_out_masks",
-            kind.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[Path | None, Parameter(help="The masks of those data.", group="Data")],
-        ),
+        _held("held_out", str | None, "Data to measure on while training."),
+        _held("held_out_masks", Path | None, "The masks of those data."),
+        _held("held_out_labels", Path | None, "A file of the labels of those data, where they do not bring them."),
     ]
     run.__annotations__ = {}  # the signature's annotations count
     run.__signature__ = inspect.Signature([*shared, *model, *training])  # type: ignore[attr-defined]

@@ -33,6 +33,10 @@ class DataOptions:
         bool, Parameter(help="What is not 0 in masks is an object: learn objects against the rest.", negative="")
     ] = False
 
+    unlabelled: Annotated[
+        str | None, Parameter(help="More data of the same kind without labels, for families that use both.")
+    ] = None
+
     def open(self, data: str, part: str, run: "Run | None" = None) -> Any:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
         from calco.data import PlacesSchema, open_data, schema_from_json

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -123,6 +123,33 @@ def reconstruct(
     print(f"{len(source)} reconstructions in {out}")
 
 
+def predict(
+    run: RunFolder,
+    data: Data,
+    *,
+    out: Annotated[Path, Parameter(help="A csv or parquet file, or npy for the predictions alone.")],
+    options: DataOptions = DEFAULT,
+    device: Device = "cpu",
+) -> None:
+    """Write the class of each example with the probabilities of all, or its value."""
+    import pandas as pd
+
+    from calco.cli.outputs import check_output, write_array
+    from calco.models import load
+
+    check_output(out, images=False)
+    estimator = load(run, device)
+    estimator.require("predict")
+    source = options.open(data, "test", estimator.run_)
+    found = estimator.predict(source)
+    table = pd.DataFrame({"prediction": found})
+    if hasattr(estimator, "predict_proba"):
+        p: Any = estimator
+        table = table.join(pd.DataFrame(p.predict_proba(source), columns=[f"p({name})" for name in estimator.schema_.classes]))
+    write_array(out, found if out.suffix == ".npy" else table)
+    print(f"{len(found)} predictions in {out}")
+
+
 def segment(
     run: RunFolder,
     data: Data,
@@ -235,4 +262,5 @@ def families() -> None:
     Console().print(table)
 
 
-VERBS = (demo, resume, sample, encode, reconstruct, score, cluster, segment, evaluate, compare, report, explain, data, families)
+MAKING = (demo, resume, sample, encode, reconstruct, score, predict, cluster, segment)
+VERBS = (*MAKING, evaluate, compare, report, explain, data, families)

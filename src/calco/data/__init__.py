@@ -1,7 +1,7 @@
 """Data: sources of raw examples, and schemas that turn them into tensors and back."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import torch
 from calco.data.images import ImageSchema
 from calco.data.masks import VOID, MaskedSource
 from calco.data.paired import open_masked
+from calco.data.partly import Mixed, PartlyLabelled, Valued
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
-from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, split, with_classes
+from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, split, with_classes
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
@@ -21,14 +22,18 @@ __all__ = [
     "ArraySource",
     "ImageSchema",
     "MaskedSource",
+    "Mixed",
+    "PartlyLabelled",
     "PlacesSchema",
     "Raw",
     "Schema",
     "Source",
     "Subset",
+    "Valued",
     "VectorSchema",
     "ahead",
     "batches",
+    "check_columns",
     "infer_schema",
     "open_data",
     "schema_from_json",
@@ -50,6 +55,7 @@ def open_data(
     ignore_index: int = VOID,
     instances: bool = False,
     classes: Sequence[str] = (),
+    unlabelled: Any = None,
 ) -> Source:
     """A source of what `data` names or holds.
 
@@ -66,11 +72,17 @@ def open_data(
         ignore_index: the value of places in masks that do not count.
         instances: all in the masks that is not 0 is an object, numbered or 255: learn objects against the rest.
         classes: names of the masks' classes, from 0; those of a classes.txt beside a folder of masks where not given.
+        unlabelled: more examples without labels, named or held as `data` are, or a dict of these arguments.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    if unlabelled is not None:
+        reading: dict[str, Any] = {"size": size, "mode": mode, "skip_corrupt": skip_corrupt}
+        labelled = open_data(data, y, part=part, labels=labels, **reading)
+        found = unlabelled if isinstance(unlabelled, Mapping) else {"data": unlabelled, **_of_folders(unlabelled, reading)}
+        return PartlyLabelled(labelled, open_data(**found))
     if masks is not None:
         if y is not None or labels is not None or size or skip_corrupt:
             raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")
@@ -106,6 +118,11 @@ def open_data(
         raise
     except (ValueError, TypeError) as error:
         raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
+
+
+def _of_folders(data: Any, reading: dict[str, Any]) -> dict[str, Any]:
+    """How to read `data`, where they are a folder of images."""
+    return reading if isinstance(data, (str, os.PathLike)) and Path(data).is_dir() else {}
 
 
 def _paths(*data: Any) -> bool:

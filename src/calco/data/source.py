@@ -202,9 +202,10 @@ def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...
     if y.ndim != 1 or len(y) != count:
         raise RequestError(f"There are {count} examples but labels of shape {y.shape}: give one label per example.")
     if y.dtype.kind == "f":
-        if np.isnan(y).any():
-            raise RequestError(f"{int(np.isnan(y).sum())} labels are NaN: drop those examples, or give no labels.")
-        if (y == np.round(y)).all():
+        if not np.isfinite(y).all():
+            bad = int((~np.isfinite(y)).sum())
+            raise RequestError(f"{bad} labels are NaN or infinite: drop those examples, or give no labels.")
+        if (y == np.round(y)).all() and (abs(y) < 2**53).all():
             y = y.astype(np.int64)
     if y.dtype.kind in "OSUT":
         y = _named(y)
@@ -235,6 +236,9 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
     Raises:
         RequestError: one of them would be empty.
     """
+    own: Any = getattr(source, "split", None)
+    if own is not None:
+        return own(share, seed)
     held = round(share * len(source))
     if not 0 < held < len(source):
         raise RequestError(

@@ -41,12 +41,14 @@ def metrics() -> list[tuple[str, Metric]]:
     from calco.evaluation.copying import copying_figures
     from calco.evaluation.fidelity import fidelity_figures
     from calco.evaluation.likelihood import likelihood_figures
+    from calco.evaluation.prediction import prediction_figures
     from calco.evaluation.probes import probe_figures
     from calco.evaluation.reconstruction import reconstruction_figures
     from calco.evaluation.segmentation import segmentation_figures
     from calco.evaluation.two_sample import two_sample_figures
 
     return [
+        ("predict", prediction_figures),
         ("reconstruct", reconstruction_figures),
         ("log_prob", likelihood_figures),
         ("sample", fidelity_figures),

@@ -17,7 +17,8 @@ def families() -> dict[str, type[Estimator]]:
     for info in pkgutil.walk_packages(__path__, f"{__name__}."):
         module = importlib.import_module(info.name)
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Estimator) and value.__module__ == module.__name__:
+            own = isinstance(value, type) and issubclass(value, Estimator) and value.__module__ == module.__name__
+            if own and "family" in vars(value):  # what several families share has none
                 found[value.family] = value
     return dict(sorted(found.items()))
 

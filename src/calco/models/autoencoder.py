@@ -94,6 +94,10 @@ class AutoencoderModel(Model):
         """(n, ...) to (n, latent)."""
         return self.encoder(x)
 
+    def feed_forward(self) -> nn.Module:
+        """The encoder."""
+        return self.encoder
+
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(n, latent) to (n, ...)."""
         return self._bound(self.decoder(z))

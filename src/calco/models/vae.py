@@ -27,7 +27,7 @@ from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.nets.labels import with_label
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
-from calco.nets.priors import FlowPrior, NormalPrior, Prior, PseudoInputs, VampPrior, posterior
+from calco.nets.priors import FlowPrior, NormalPrior, PosteriorMean, Prior, PseudoInputs, VampPrior, posterior
 from calco.training import Training
 
 
@@ -167,6 +167,12 @@ class VAEModel(Model):
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The posterior mean: (n, ...) to (n, latent)."""
         return posterior(self.encoder(with_label(x, y, self.classes)))[0]
+
+    def feed_forward(self) -> nn.Module:
+        """The encoder, to the posterior mean."""
+        if self.classes:
+            raise RequestError("The encoder of a conditional model needs labels: transfer from one that was fitted without.")
+        return nn.Sequential(self.encoder, PosteriorMean())
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of p(x | z): (n, latent) to (n, ...)."""

@@ -1,4 +1,4 @@
-"""Changes of examples and their masks that leave what is to be learned as it is, for training.
+"""Changes of examples, and of their masks, that leave what is to be learned as it is, for training.
 
 Kornia does them, on tensors, so that they run where the training runs. Its random numbers are torch's own: within a step
 they are a function of (seed, step), like all others.
@@ -58,3 +58,57 @@ class Augmentation:
         # Shifted, because what a step brings in from beyond the border is 0: so it is ignored.
         images, masks = self._for(*x.shape[1:])(x, (mask - IGNORED)[:, None].to(x.dtype))
         return images, masks[:, 0].round().long() + IGNORED
+
+
+class Views:
+    """Random views of images that show the same thing.
+
+    Args:
+        flip: mirror half of the images from left to right (horizontal), and half of them upside down (both), or none.
+        rotate: degrees by which images are turned, and sheared, at most.
+        shift: share of a side by which they are moved at most.
+        zoom: share by which they are made larger or smaller at most.
+        colour: range in which the factors of brightness and saturation vary about 1; 0 for none.
+        erase: share of the images in which a rectangle is made black.
+    """
+
+    def __init__(
+        self,
+        flip: str = "none",
+        rotate: float = 15.0,
+        shift: float = 0.1,
+        zoom: float = 0.15,
+        colour: float = 0.2,
+        erase: float = 0.5,
+    ) -> None:
+        self.flip, self.rotate, self.shift, self.zoom, self.colour, self.erase = flip, rotate, shift, zoom, colour, erase
+        self._made: dict[int, Any] = {}
+
+    def _for(self, channels: int) -> Any:
+        """Kornia's sequence for images of so many channels."""
+        if channels not in self._made:
+            import kornia.augmentation as kornia
+
+            steps: list[Any] = []
+            if self.flip != "none":
+                steps.append(kornia.RandomHorizontalFlip(p=0.5))
+            if self.flip == "both":
+                steps.append(kornia.RandomVerticalFlip(p=0.5))
+            if self.rotate or self.shift or self.zoom:
+                turn, shift = self.rotate, self.shift
+                scale, shear = (1 - self.zoom, 1 + self.zoom), torch.tensor([[-turn, turn], [-turn / 3, turn / 3]])
+                steps.append(kornia.RandomAffine(turn, (shift, shift), scale, shear, p=1.0))
+            if self.colour:
+                span = (1 - self.colour, 1 + self.colour)
+                steps.append(kornia.RandomContrast(span, clip_output=True, p=1.0))  # it is a factor, as above
+                if channels == 3:
+                    steps.append(kornia.RandomSaturation(span, p=1.0))
+            if self.erase:
+                steps.append(kornia.RandomErasing(p=self.erase, scale=(0.02, 0.15)))
+            self._made[channels] = kornia.AugmentationSequential(*steps, data_keys=["input"])
+        return self._made[channels]
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images in [0, 1], (n, channels, height, width), to others of the same size."""
+        return self._for(x.shape[1])(x)

@@ -1,4 +1,4 @@
-"""Encoder and decoder as a matching pair."""
+"""Encoders, and encoder and decoder as a matching pair."""
 
 import math
 
@@ -37,13 +37,31 @@ def make_autoencoder_nets(
     Raises:
         RequestError: conv nets were asked for data that are not images.
     """
+    encoder = make_encoder(shape, code_out, net=net, width=width, depth=depth, activation=activation, dropout=dropout)
+    if isinstance(encoder, MLP):
+        return encoder, MLP(code_in, [width or 512] * depth, out_shape, activation, dropout)
+    out = (out_shape[0], shape[1], shape[2])
+    return encoder, ConvDecoder(code_in, out, width or 32, depth, activation, dropout)
+
+
+def make_encoder(
+    shape: tuple[int, ...],
+    out: int,
+    *,
+    net: str = "auto",
+    width: int = 0,
+    depth: int = 2,
+    activation: str = "silu",
+    dropout: float = 0.0,
+) -> nn.Module:
+    """An encoder from examples of `shape` to `out` numbers; the arguments are those of `make_autoencoder_nets`.
+
+    Raises:
+        RequestError: conv nets were asked for data that are not images.
+    """
     if net == "conv" and len(shape) != 3:
         raise RequestError("net 'conv' is for images, and these data are vectors: use 'mlp' or 'auto'.")
     if net == "mlp" or len(shape) != 3:
-        hidden = [width or 512] * depth
-        encoder = MLP(math.prod(shape), hidden, code_out, activation, dropout)
-        return encoder, MLP(code_in, hidden, out_shape, activation, dropout)
+        return MLP(math.prod(shape), [width or 512] * depth, out, activation, dropout)
     channels, height, side = shape
-    image, out = (channels, height, side), (out_shape[0], height, side)
-    encoder = ConvEncoder(image, code_out, width or 32, depth, activation, dropout)
-    return encoder, ConvDecoder(code_in, out, width or 32, depth, activation, dropout)
+    return ConvEncoder((channels, height, side), out, width or 32, depth, activation, dropout)

@@ -94,3 +94,11 @@ def posterior(out: Tensor) -> tuple[Tensor, Tensor]:
     """The encoder's output (n, 2 latent) as mean and log variance."""
     mean, log_var = out.chunk(2, -1)
     return mean, log_var.clamp(*LOG_VAR)
+
+
+class PosteriorMean(nn.Module):
+    """The mean alone of what an encoder gives."""
+
+    def forward(self, out: Tensor) -> Tensor:
+        """(n, 2 latent) to (n, latent)."""
+        return posterior(out)[0]

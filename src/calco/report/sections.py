@@ -14,6 +14,7 @@ from calco.data import Source, Subset
 from calco.estimator import Estimator
 from calco.evaluation.copying import compared
 from calco.evaluation.figures import training_data
+from calco.evaluation.prediction import classified
 from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
 from calco.report.segments import CASES, classes_of, extremes, panels
 from calco.runs import read_json
@@ -21,6 +22,8 @@ from calco.training import check_type
 
 SHOWN = 10
 """Examples in a row of reconstructions."""
+NAMED = 30
+"""Classes of which the confusions are drawn at most."""
 MAPPED = 1500
 """Codes on the map at most."""
 
@@ -191,6 +194,23 @@ def _cases(estimator: Estimator, source: Source) -> str:
     return "".join(pictures) + f'<p class="note">{legend(estimator.schema_.classes)}</p>'
 
 
+def _confusion(estimator: Estimator, source: Source) -> str:
+    names = estimator.schema_.classes
+    if "predict" not in estimator.capabilities_ or not source.classes or not 1 < len(names) <= NAMED:
+        return ""
+    truth, p = classified(estimator, source)
+    counts = np.zeros((len(names), len(names)))
+    np.add.at(counts, (truth, p.argmax(1)), 1)
+    surest = np.where(p.argmax(1) == truth, -1.0, p.max(1)).argsort()[::-1][:SHOWN]
+    wrong = [row for row in surest if p[row].argmax() != truth[row]]
+    matrix = _picture(cells(counts, names), pixels=False)
+    if not wrong:
+        return matrix
+    told = ", ".join(f"{names[truth[row]]} as {names[p[row].argmax()]}" for row in wrong)
+    errors = grid(estimator.schema_, [_seen(estimator, Subset(source, np.array(wrong)))])
+    return matrix + _picture(errors, f"the surest errors: {told}")
+
+
 SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
     ("What was trained", "", _trained),
     (
@@ -215,6 +235,7 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
         "Over all examples named at the top; of each class its share of the places, how many of those were found, IU.",
         _classes,
     ),
+    ("Predictions", "Over all examples named at the top; below, where the model was wrong and yet most sure.", _confusion),
     (
         "Worst and best cases",
         f"By pixel accuracy, {CASES} of each. From the left: the example, the truth, the prediction, and in red where they"

@@ -1,6 +1,7 @@
 """What the settings mean on this machine: device, precision, processes, optimisers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -52,13 +53,22 @@ def precision(training: Training) -> str:
     return "bf16" if vectors or capable.get("amx_bf16") or capable.get("bf16") else "fp32"
 
 
-def make_optimizer(nets: Sequence[nn.Module], training: Training) -> torch.optim.Optimizer:
-    """One player's optimiser. Weights decay, biases and scales do not: theirs is to be where the data are."""
-    params = [p for net in nets for p in net.parameters() if p.requires_grad]
-    lr, fused = training.lr, params[0].device.type != "mps"
-    matrices, vectors = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+def make_optimizer(
+    nets: Sequence[nn.Module], training: Training, pace: Callable[[nn.Module], float] = lambda net: 1.0
+) -> torch.optim.Optimizer:
+    """One player's optimiser. Weights decay, biases and scales do not: theirs is to be where the data are.
+
+    `pace` gives the factor of the learning rate by which a net learns; its groups hold it under that name.
+    """
+    groups: list[dict[str, Any]] = []
+    for factor in dict.fromkeys(pace(net) for net in nets):
+        params = [p for net in nets if pace(net) == factor for p in net.parameters() if p.requires_grad]
+        for decay, some in (
+            (training.weight_decay, [p for p in params if p.ndim > 1]),
+            (0.0, [p for p in params if p.ndim <= 1]),
+        ):
+            groups += [{"params": some, "weight_decay": decay, "pace": factor}] if some else []
+    lr, fused = training.lr, groups[0]["params"][0].device.type != "mps"
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, lr, momentum=training.momentum, fused=fused)
     if training.optimizer == "rmsprop":

@@ -30,7 +30,7 @@ class Learner:
         if self.images:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.plain = dict(model.named_children())
-        self.optimizers = {name: make_optimizer(nets, training) for name, nets in model.players().items()}
+        self.optimizers = {name: make_optimizer(nets, training, model.pace) for name, nets in model.players().items()}
         self.averaged = AveragedModel(model, multi_avg_fn=self._average) if training.ema else None
 
     def _average(self, averaged: Any, current: Any, count: Any) -> None:
@@ -100,7 +100,7 @@ class Learner:
     def _set_lr(self, lr: float) -> None:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["pace"]
 
     # -- the nets, wrapped and plain --------------------------------------------------------------------------------
 

@@ -120,7 +120,10 @@ def check_type(name: str, value: object, hint: Any) -> None:
     if get_origin(hint) is UnionType:
         if value is None and NoneType in get_args(hint):
             return
-        hint = next(kind for kind in get_args(hint) if kind is not NoneType)
+        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+        if any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds):
+            return
+        hint = kinds[0]
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise one_of(name, value, get_args(hint))

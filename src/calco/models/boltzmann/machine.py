@@ -131,6 +131,10 @@ class BoltzmannModel(UnitsModel):
                 evens, inputs = machine.gibbs(evens, recentre=recentre, inputs=inputs), None
         keep(evens, self.chains)
 
+    def _upward(self, layer: int) -> float:
+        """Twice where the layer above would be told as much from further above (Salakhutdinov and Hinton 2009)."""
+        return 1.0 if layer == len(self.sizes) - 2 else 2.0
+
     def _states(self) -> list[Tensor]:
         return list(self.chains.split(self.sizes[::2], 1))
 

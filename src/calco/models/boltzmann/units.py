@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from calco.contract import Batch, Model
 from calco.data import Schema
@@ -142,6 +142,28 @@ class UnitsModel(Model):
                 states = self._continued(self.samples, self.burn_in)
                 self._known[key] = exact_or_estimated(*self._highest(), self.samples, self.betas, states)
         return self._known[key]
+
+    def feed_forward(self) -> nn.Module:
+        """Layers of sigmoid units with the weights of the pairs (Hinton and Salakhutdinov 2006): (n, ...) to (n, units).
+
+        The lowest takes the values as they are, or scaled, whatever way they became binary.
+        """
+        layers: list[nn.Module] = [nn.Flatten()]
+        for i in range(len(self.sizes) - 1):
+            pair, layer = self.pair(i), nn.Linear(self.sizes[i], self.sizes[i + 1])
+            with torch.no_grad():
+                weight = pair.weight * self._upward(i)
+                bias = pair.upper_bias - pair.mu @ weight
+                if self.gaussian and i == 0:
+                    weight = self.scale(weight.T)[0].T
+                layer.weight.copy_(weight.T)
+                layer.bias.copy_(bias)
+            layers += [layer, nn.Sigmoid()]
+        return nn.Sequential(*layers)
+
+    def _upward(self, layer: int) -> float:
+        """What the weights above a layer are multiplied by on a way up that no layer above joins."""
+        return 1.0
 
     @property
     def made(self) -> str:

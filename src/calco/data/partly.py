@@ -1,0 +1,115 @@
+"""Examples of which only some have labels, and values in place of classes."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from calco.data.source import Raw, Source, split
+from calco.errors import RequestError
+
+UNLABELLED = -1
+"""The class index of an example without a label."""
+PARTS = 4
+"""One in so many examples that a partly labelled source hands out in training has its label."""
+
+
+class PartlyLabelled:
+    """Labelled examples followed by others without labels.
+
+    Raises:
+        RequestError: the first have no labels, or the others are of another kind.
+    """
+
+    def __init__(self, labelled: Source, unlabelled: Source) -> None:
+        if not labelled.classes:
+            raise RequestError("There are examples without labels, but none with: give labels for some.")
+        one, other = labelled.take(np.arange(1)).x, unlabelled.take(np.arange(1)).x
+        if one.shape != other.shape or labelled.names != unlabelled.names:
+            raise RequestError(
+                f"Examples with labels and those without are not of one kind: shapes {one.shape[1:]} and {other.shape[1:]}."
+            )
+        self.labelled, self.unlabelled = labelled, unlabelled
+        self.classes, self.levels = labelled.classes, unlabelled.levels
+        self.names, self.dtypes = labelled.names, labelled.dtypes
+        self.slow = labelled.slow or unlabelled.slow
+
+    def __len__(self) -> int:
+        return len(self.labelled) + len(self.unlabelled)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some rows, in that order; without a label the class is `UNLABELLED`."""
+        known = rows < len(self.labelled)
+        x, y = self.labelled.take(rows[known])
+        others = self.unlabelled.take(rows[~known] - len(self.labelled)).x
+        place = np.argsort(np.concatenate((np.flatnonzero(known), np.flatnonzero(~known))))
+        labels = np.concatenate((y if y is not None else [], np.full(len(others), UNLABELLED)))
+        return Raw(np.concatenate((x, others))[place], labels[place].astype(np.int64))
+
+    def split(self, share: float, seed: int) -> tuple[Source, Source]:
+        """As `calco.data.split`, of the labelled examples: the others all stay in the first part."""
+        rest, held = split(self.labelled, share, seed)
+        return PartlyLabelled(rest, self.unlabelled), held
+
+    def describe(self) -> dict[str, Any]:
+        """What both are; opened again where both can be."""
+        first, second = self.labelled.describe(), self.unlabelled.describe()
+        digest = hashlib.sha256((first["fingerprint"] + second["fingerprint"]).encode()).hexdigest()
+        again = first["open"] and second["open"] and {**first["open"], "unlabelled": second["open"]}
+        about = f"{first['about']}, with {len(self.unlabelled):,} more without labels from {second['about']}"
+        return {**second, "about": about, "n": len(self), "fingerprint": digest, "open": again}
+
+
+class Mixed:
+    """A partly labelled source as training takes it: labelled examples repeated, until one in `PARTS` has a label."""
+
+    def __init__(self, source: PartlyLabelled) -> None:
+        self.source = source
+        self.classes, self.levels, self.slow = source.classes, source.levels, source.slow
+        self.names, self.dtypes = source.names, source.dtypes
+        few, many = len(source.labelled), len(source.unlabelled)
+        times = max(1, -(-many // ((PARTS - 1) * few)))
+        self.rows = np.concatenate((np.tile(np.arange(few), times), np.arange(few, few + many)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some rows, in that order."""
+        return self.source.take(self.rows[rows])
+
+    def describe(self) -> dict[str, Any]:
+        """What it is made of."""
+        return self.source.describe()
+
+
+class Valued:
+    """A source whose labels are numbers to predict rather than names of classes.
+
+    Raises:
+        RequestError: a label is no number.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.classes: tuple[str, ...] = ()
+        self.levels, self.slow, self.names, self.dtypes = source.levels, source.slow, source.names, source.dtypes
+        try:
+            # Names of classes are the shortest that give their numbers back. What -1 looks up has no label.
+            self.table = np.array([*map(float, source.classes), np.nan])
+        except ValueError as error:
+            raise RequestError(f"Values to predict are numbers, and a label is none: {error}.") from error
+        if not np.isfinite(self.table[:-1]).all():
+            raise RequestError("Values to predict must be finite, and a label is not.")
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, rows: np.ndarray) -> Raw:
+        """Some of its rows, with values of shape (n,), float64; not a number where there is none."""
+        x, y = self.source.take(rows)
+        return Raw(x, None if y is None else self.table[y])
+
+    def describe(self) -> dict[str, Any]:
+        """What it is; the labels are what they were."""
+        return self.source.describe()

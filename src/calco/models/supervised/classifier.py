@@ -1,0 +1,110 @@
+"""Classifiers, on features learned without labels or from scratch."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+from torch.nn import functional as F
+
+from calco.contract import Batch, Model, Verdict
+from calco.data import Schema, Source, with_classes
+from calco.maths.consistency import confident, divergence, entropy
+from calco.memory import kept
+from calco.models.supervised.predictor import Predictor, PredictorModel
+from calco.verbs import names_of
+
+
+class ClassifierModel(PredictorModel):
+    """The mathematics of classification: outputs are logits of the classes.
+
+    Args:
+        threshold: least probability of a class at which it counts for other views.
+        options: as of `PredictorModel`.
+    """
+
+    def __init__(self, *nets: Any, threshold: float = 0.95, **options: Any) -> None:
+        super().__init__(*nets, **options)
+        self.threshold = threshold
+
+    def labelled(self, y: Tensor) -> Tensor:
+        """Those with a class: the index of the others is negative."""
+        return y >= 0
+
+    def losses(self, out: Tensor, y: Tensor) -> Tensor:
+        """Cross entropy, nats: (n,)."""
+        return F.cross_entropy(out, y.clamp_min(0), reduction="none")
+
+    def apart(self, out: Tensor, moved: Tensor) -> Tensor:
+        """The mean KL divergence."""
+        return divergence(out, moved)
+
+    def agreement(self, out: Tensor, moved: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross entropy with the classes that are surely predicted, and their share."""
+        loss, sure = confident(out, moved, self.threshold)
+        return loss, {"sure": sure}
+
+    def unsure(self, out: Tensor) -> Tensor:
+        """The mean entropy of the classes."""
+        return entropy(out)
+
+    def judge(self, batches: Iterable[Batch]) -> Verdict:
+        """Mean cross entropy in nats; beside it accuracy."""
+        total, right, count = 0.0, 0, 0
+        for batch in batches:
+            out = self.outputs(batch.x)
+            total += float(self.held_out(batch)) * len(out)
+            right, count = right + int((out.argmax(1) == batch.y).sum()), count + len(out)
+        return Verdict(total / count, {"accuracy": right / count})
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Of the classes: (n, ...) to (n, classes)."""
+        return torch.softmax(self.outputs(x).float(), 1)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The index of the most probable class: (n, ...) to (n,)."""
+        return self.outputs(x).argmax(1)
+
+
+class Classifier(ClassifierMixin, Predictor):
+    """Classifier: a head on an encoder, learned without labels or from scratch."""
+
+    family = "classifier"
+    model_class = ClassifierModel
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The classes, in the order of `predict_proba`."""
+        self._fitted()
+        return names_of(self.schema_)
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Probabilities of the classes, (n, classes), float32."""
+        model: Any = self._model()
+        with torch.inference_mode(), kept():
+            return torch.cat([model.probabilities(b.x).cpu() for b in self.batches(x, labelled=False)]).numpy()
+
+    def score(self, x: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+        """The share of examples whose class is predicted."""
+        if y is None:
+            source = with_classes(self._open(x), self.schema_.classes)
+            y = self.classes_[source.take(np.arange(len(source))).y]
+        return float(np.mean(self.predict(x) == np.asarray(y)))
+
+    def _checked(self, y: Any) -> Any:
+        y = super()._checked(y)
+        check_classification_targets(y)
+        return y
+
+    def fed(self, source: Source, schema: Schema, model: Model) -> Source:
+        """With labels as indices of the classes trained on."""
+        return super().fed(source, schema, model) if source.classes == schema.classes else with_classes(source, schema.classes)
+
+    def _outputs(self, schema: Schema) -> int:
+        return len(schema.classes)
+
+    def _more(self, schema: Schema) -> dict[str, Any]:
+        return {"threshold": self.threshold}
