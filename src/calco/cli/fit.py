@@ -47,9 +47,9 @@ def flag(name: str, hint: Any, default: Any, text: str, group: str) -> inspect.P
     """A keyword-only parameter that the command line shows in `group`."""
     # Only a switch that is on by default needs a flag that turns it off.
     settings = Parameter(help=text, group=group, negative=None if default is True else "", consume_multiple=True)
-    annotation = Annotated[
-        str if str in get_args(hint) else hint, settings
-    ]  # what may be an estimator too is a run folder here
+    if get_origin(hint) is UnionType and str in get_args(hint):  # what may be an estimator too is a run folder here
+        hint = str
+    annotation = Annotated[hint, settings]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
