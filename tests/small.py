@@ -61,7 +61,7 @@ def model_and_batch(estimator: Estimator, x: np.ndarray) -> tuple[Model, Batch]:
     """The model as training begins with it, and all examples in one batch."""
     source = estimator._open(x, targets(type(estimator), x), reset=True)
     schema = estimator.understood(source)
-    estimator.gathered_ = estimator.gather(schema)
+    estimator.gathered_ = estimator.gather(source, schema)
     model = estimator.build(schema)
     raw = estimator.fed(source, schema, model).take(np.arange(len(source)))
     batch = Batch(schema.encode(raw.x), None if raw.y is None else torch.from_numpy(raw.y))

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import calco
-from calco.comparison import PURPOSES, leaderboard, named, parts_of, seconds_of, steps_within
-from calco.data import open_data
+from calco.comparison import PURPOSES, leaderboard, named, seconds_of, steps_within
+from calco.data import open_data, parts_of
 from calco.errors import RequestError
 from calco.evaluation import Figure
 
@@ -87,6 +87,19 @@ def test_a_comparison_ranks_and_goes_on_where_it_was(tmp_path, monkeypatch):
     assert np.allclose(mine, again, rtol=1e-5)  # one seed, one split, one budget
     with pytest.raises(RequestError, match="another comparison"):
         calco.compare("digits", models(), 61, out=out)
+
+
+def test_several_at_once_are_what_they_are_one_by_one(tmp_path):
+    alone = calco.compare("digits", models()[:2], 30)
+    both = calco.compare("digits", models()[:2], 30, jobs=2, out=tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").exists()
+    mine, theirs = (table[table["figure"] != "training speed"] for table in (alone, both))
+    assert list(mine["figure"]) == list(theirs["figure"])
+    assert np.allclose(mine["value"], theirs["value"], rtol=0.05)  # sums in another order, where threads are fewer
+    with pytest.raises(RequestError, match="at least one model"):
+        calco.compare("digits", models(), 30, jobs=0)
+    with pytest.raises(RequestError, match="latent is 0"):  # as it was raised in the other process
+        calco.compare("digits", [calco.VAE(latent=0), calco.VAE(latent=3)], 30, jobs=2)
 
 
 def test_steps_fit_the_time(monkeypatch):

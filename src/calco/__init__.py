@@ -24,6 +24,7 @@ _HOMES = {
     "RunError": "calco.errors",
     "compare": "calco.comparison",
     "evaluate": "calco.evaluation",
+    "transfer": "calco.few_labels",
     "write_report": "calco.report",
     "load": "calco.models",
     "families": "calco.models",

@@ -3,20 +3,26 @@
 A comparison has a folder with a run folder for each model. Stopped at any moment, the same call goes on where it was.
 """
 
+import contextlib
 import math
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import torch
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
-from calco.data import Source, open_data, split
-from calco.data.named import SETS
+from calco.data import Source, parts_of
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
@@ -26,8 +32,6 @@ from calco.report.sections import number
 from calco.runs import Run, read_json, write_json
 from calco.training import Training
 
-HELD_OUT = 0.2
-"""Share of the data that is measured on, where they have no part for that."""
 PILOT, FIRST = 30, 5
 """Steps of the short run by which a budget in minutes is turned into steps, and those at its start that are not timed."""
 CLEAR = 2.0
@@ -48,6 +52,7 @@ PURPOSES = (
     Purpose("samples", "Fréchet distance"),
     Purpose("features", "linear probe"),
     Purpose("reconstruction", "reconstruction error"),
+    Purpose("prediction", "accuracy"),
     Purpose("use of samples", "learned from samples alone"),
     Purpose("speed", "training speed"),
 )
@@ -75,6 +80,7 @@ def compare(
     y: Any = None,
     out: str | os.PathLike[str] | None = None,
     use: bool = False,
+    jobs: int = 1,
     say: Callable[[str], None] | None = None,
     watch: Callable[[str, int], Any] | None = None,
 ) -> pd.DataFrame:
@@ -87,8 +93,10 @@ def compare(
         y: labels, where the data do not bring them.
         out: the folder of the comparison; the same call goes on with one that was stopped. Without it nothing is kept.
         use: measure too what a classifier learns from samples.
+        jobs: models that are trained and measured at once, each by a process with its share of the processor's cores. A
+            budget in minutes is then worth fewer steps.
         say: called with a sentence now and then.
-        watch: called with a model's name and its steps, gives a callable for the lines of its log.
+        watch: called with a model's name and its steps, gives a callable for the lines of its log; of one job.
 
     Returns:
         A figure a row: model, purpose (if it decides one), figure, value, error, baseline, unit, better, rank, protocol.
@@ -102,19 +110,40 @@ def compare(
         raise RequestError("There is nothing to compare: name at least one family.")
     estimators = named([family(model)() if isinstance(model, str) else model for model in models])
     train, test = parts_of(data, y)
-    with tempfile.TemporaryDirectory() as aside:
+    if jobs < 1:
+        raise RequestError(f"jobs is {jobs}: at least one model must be trained at a time.")
+    with tempfile.TemporaryDirectory() as aside, _workers(jobs) as each:
         folder = Path(out) if out is not None else Path(aside)
-        plan = _plan(folder, estimators, train, budget, say or (lambda sentence: None))
-        trained, measured = [], []
-        for name, steps in plan.items():
-            one = _trained(folder / name, estimators[name], train, steps, watch(name, steps) if watch else None)
-            trained.append(one)
-            measured.append(_measured(folder / name, one, train, test, use))
+        plan = _plan(folder, estimators, train, budget, each, say or (lambda sentence: None))
+        tasks = [(folder / name, estimators[name], train, test, steps, use) for name, steps in plan.items()]
+        logs = [partial(watch, *item) if watch and jobs == 1 else None for item in plan.items()]
+        measured = list(each(_trained_and_measured, [(*task, log) for task, log in zip(tasks, logs, strict=True)]))
+        trained = [load(folder / name) for name in plan]
         frame = leaderboard(list(plan), measured)
         if out is not None:
             write_report(trained, test, folder / "report.html", figures=measured, names=list(plan), lead=frame.attrs["advice"])
             frame.to_csv(folder / "leaderboard.csv", index=False)
     return frame
+
+
+Each = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[Any]]
+"""Calls a function with each of some arguments, and gives what it gives in their order."""
+
+
+@contextlib.contextmanager
+def _workers(jobs: int) -> Iterator[Each]:
+    if jobs == 1:
+        yield lambda function, arguments: (function(*each) for each in arguments)
+        return
+    # Each begins anew: threads and their locks do not live through a fork.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_share_cores, initargs=(jobs,)) as pool:
+        yield lambda function, arguments: pool.map(function, *zip(*arguments, strict=True))
+
+
+def _share_cores(jobs: int) -> None:
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
 
 
 def named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
@@ -133,14 +162,6 @@ def named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
     return found
 
 
-def parts_of(data: Any, y: Any = None) -> tuple[Source, Source]:
-    """What is learned from, and what is measured on."""
-    stem, _, part = data.partition(":") if isinstance(data, str) else ("", "", "")
-    if stem in SETS and not part and y is None:
-        return open_data(stem), open_data(f"{stem}:{SETS[stem].parts[-1]}")
-    return split(open_data(data, y), HELD_OUT, 0)
-
-
 def steps_within(estimator: Estimator, train: Source, seconds: float) -> int:
     """As many steps as leave a run, with its start, its end and the short run that is timed here, within these seconds."""
     times: dict[int, float] = {}
@@ -154,7 +175,7 @@ def steps_within(estimator: Estimator, train: Source, seconds: float) -> int:
 
 
 def _plan(
-    folder: Path, estimators: dict[str, Estimator], train: Source, budget: str | int, say: Callable[[str], None]
+    folder: Path, estimators: dict[str, Estimator], train: Source, budget: str | int, each: Each, say: Callable[[str], None]
 ) -> dict[str, int]:
     """The steps of each model, from the folder where the comparison goes on."""
     seconds, steps = seconds_of(budget)
@@ -167,12 +188,20 @@ def _plan(
     known: dict[str, Any] = read_json(path) if path.exists() else {"asked": asked, "steps": {}}
     if known.get("asked") != asked:
         raise RequestError(f"{folder} holds another comparison: give the same data, models and budget, or another folder.")
-    for name, estimator in estimators.items():
-        if name not in known["steps"]:
-            known["steps"][name] = steps or steps_within(estimator, train, seconds)
-            write_json(path, known)
+    new = [name for name in estimators if name not in known["steps"]]
+    timed = each(steps_within, [(estimators[name], train, seconds) for name in new]) if new and not steps else repeat(steps)
+    for name, found in zip(new, timed, strict=False):
+        known["steps"][name] = found
+        write_json(path, known)
+    for name in estimators:
         say(f"{name}: {known['steps'][name]:,} steps")
     return {name: known["steps"][name] for name in estimators}
+
+
+def _trained_and_measured(
+    folder: Path, estimator: Estimator, train: Source, test: Source, steps: int, use: bool, watch: Callable[[], Any] | None
+) -> list[Figure]:
+    return _measured(folder, _trained(folder, estimator, train, steps, watch() if watch else None), train, test, use)
 
 
 def _trained(folder: Path, estimator: Estimator, train: Source, steps: int, report: Any) -> Estimator:

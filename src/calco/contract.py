@@ -39,6 +39,9 @@ class Model(nn.Module):
     continuous = False
     """Whether its density, where it has one, is of real values; else it is a probability mass."""
 
+    whole_batch = False
+    """Whether its loss is of a batch as a whole: then parts or processes, each with its own, do not give the step of one."""
+
     def players(self) -> Mapping[str, Sequence[nn.Module]]:
         """Who is optimised: the child modules of each player. One player with all nets unless a family says more."""
         return {"model": list(self.children())}

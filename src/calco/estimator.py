@@ -81,7 +81,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """The data as training takes them, those to learn from and those to measure on."""
         return with_classes(source, schema.classes) if getattr(model, "classes", 0) else source
 
-    def gather(self, schema: Schema) -> dict[str, Any]:
+    def gather(self, source: Source, schema: Schema) -> dict[str, Any]:
         """What `build` must know of other runs, as JSON: `gathered_`, kept in the run's record since those may go.
 
         Raises:
@@ -147,7 +147,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
                 raise RequestError(f"The family {self.family!r} learns nothing from masks: leave them out.")
             if isinstance(source, PartlyLabelled):
                 raise RequestError(f"The family {self.family!r} takes all examples alike: give them as one set.")
-        self.gathered_ = self.gather(schema)
+        self.gathered_ = self.gather(source, schema)
         run = None
         main = int(os.environ.get("RANK", "0")) == 0
         if out is not None:

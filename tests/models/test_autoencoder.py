@@ -36,12 +36,30 @@ def test_the_contractive_penalty_has_the_right_gradient():
     assert torch.autograd.gradcheck(penalty, net[0].weight.detach().clone().requires_grad_())
 
 
+def test_masked_squares_alone_count():
+    model = AutoencoderModel(nn.Identity(), nn.Identity(), 50, mask=0.4, patch=4)
+    x = torch.rand(300, 2, 10, 11, dtype=torch.float64) + 1
+    seen, weight = model.corrupt(x)
+    hidden = seen == 0
+    assert torch.equal(seen[~hidden], x[~hidden])
+    assert torch.equal(hidden[:, 0], hidden[:, 1])
+    assert torch.equal(hidden[:, :, 0:4, 8:11], hidden[:, :, :1, 8:9].expand(-1, -1, 4, 3))
+    assert hidden.double().mean().item() == pytest.approx(0.4, abs=0.03)
+    with noise.share(0, 1):
+        (turn,) = model.turns(Batch(x))
+    with noise.share(0, 1):
+        hidden = model.corrupt(x)[0] == 0
+    # The identity gives 0 for what is hidden, and pays for that alone.
+    assert turn.loss.item() == pytest.approx((x**2 * hidden).mean().item() / 0.4)
+    assert isinstance(weight, torch.Tensor)
+
+
 def test_corruption_is_what_was_asked_for():
     x = torch.full((2000, 50), 0.5)
     model = AutoencoderModel(nn.Identity(), nn.Identity(), 50, noise=0.2)
-    assert (model.corrupt(x) - x).std().item() == pytest.approx(0.2, rel=0.02)
+    assert (model.corrupt(x)[0] - x).std().item() == pytest.approx(0.2, rel=0.02)
     model = AutoencoderModel(nn.Identity(), nn.Identity(), 50, mask=0.3)
-    assert (model.corrupt(x) == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert (model.corrupt(x)[0] == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
     # The target is the clean input: the identity pays for every masked value.
     (turn,) = model.turns(Batch(x))
     assert turn.loss.item() == pytest.approx(0.3 * 0.25, rel=0.05)
@@ -119,5 +137,8 @@ def test_codes_drawn_from_the_fitted_density_make_better_samples():
 def test_impossible_options_are_named():
     with pytest.raises(RequestError, match="below 1"):
         calco.Autoencoder(mask=1.0).fit(mixed())
+    for wrong in ({"patch": 4}, {"patch": 4, "mask": 0.5}):
+        with pytest.raises(RequestError, match="Patches are masked in images"):
+            calco.Autoencoder(**wrong).fit(mixed())
     with pytest.raises(RequestError, match="noise is -1"):
         calco.Autoencoder(noise=-1.0).fit(mixed())

@@ -9,14 +9,13 @@ import torch
 
 from calco.models import families
 from calco.runs import Run, read_tensors
-from tests.small import fit, needs_masks, small
+from tests.small import fit, small
 from tests.training.worker import data
 
 SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "log_every": 1, "ema": 0.9, "clip": 1.0, "lr_warmup": 0}
 # Adam would blow up the rounding of gradients that are all but zero.
 SETTINGS |= {"optimizer": "sgd", "momentum": 0.0, "lr": 0.1}
-# Segmentation nets normalise over the part of the batch in hand: two processes are not the same as one to them.
-NAMES = [name for name, cls in families().items() if not needs_masks(cls)]
+NAMES = [name for name, cls in families().items() if not cls.model_class.whole_batch]
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,7 @@ def compare(
     use: Annotated[
         bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
     ] = False,
+    jobs: Annotated[int, Parameter(help="Models trained and measured at once, each with its share of the cores.")] = 1,
     options: DataOptions = DEFAULT,
 ) -> None:
     """Train families on the same data within the same budget, and rank them by what they are wanted for."""
@@ -122,12 +123,49 @@ def compare(
             shown.close()
             return shown.enter_context(Display(steps, f"{name} on {data}")).report
 
-        plain = all(value in (None, False) for value in vars(options).values())
-        source = data if plain else options.open(data, "train")
-        frame = run(source, families.split(","), budget, out=out, use=use, say=told.done, watch=watch)
+        frame = run(options.named(data), families.split(","), budget, out=out, use=use, jobs=jobs, say=told.done, watch=watch)
     print_leaders(frame)
     print("\n".join(frame.attrs["advice"]))
     print(f"All figures in {out / 'leaderboard.csv'}; side by side in {(out / 'report.html').resolve()}")
+
+
+def transfer(
+    run: RunFolder,
+    data: Data,
+    *,
+    budgets: Annotated[str, Parameter(help="Numbers of labelled examples, between commas.")] = "10,100,1000",
+    out: Annotated[Path | None, Parameter(help="The folder for the results; transfer in the run if not given.")] = None,
+    predictor: Annotated[str, Parameter(help="The family that learns from labels: classifier or regressor.")] = "classifier",
+    joint: Annotated[
+        bool, Parameter(help="Measure too what the other examples add without their labels; takes longer.", negative="")
+    ] = False,
+    draws: Annotated[int, Parameter(help="How often the labelled examples are drawn.")] = 5,
+    steps: Annotated[int | None, Parameter(help="Steps of each training; the recipe's if not given.")] = None,
+    options: DataOptions = DEFAULT,
+) -> None:
+    """Measure what a run's encoder is worth where labels are few, against the same net from scratch and simple baselines."""
+    from calco.cli.display import Display
+    from calco.cli.tables import print_frame
+    from calco.errors import RequestError
+    from calco.few_labels import transfer as measure
+
+    if not all(part.strip().isdigit() for part in budgets.split(",")):
+        raise RequestError(f"The budgets {budgets!r} make no sense: give numbers between commas, such as 10,100,1000.")
+    source, folder = options.named(data), out or run / "transfer"
+    frame = measure(
+        run,
+        source,
+        [int(part) for part in budgets.split(",")],
+        predictor=predictor,
+        training={} if steps is None else {"steps": steps},
+        joint=joint,
+        draws=draws,
+        out=folder,
+        say=Display(0, "").done,
+    )
+    print_frame(frame, ("way", "labels", "mean", "low", "high", "gain", "gain_low", "gain_high"))
+    print(f"{frame['metric'].iloc[0]}; intervals of 95% over {draws} draws; gain is over the same net from scratch.")
+    print(f"All in {folder / 'transfer.csv'}; drawn in {(folder / 'transfer.png').resolve()}")
 
 
 def report(

@@ -51,5 +51,10 @@ class DataOptions:
             options = before | options
         return open_data(data, part=part, **options)
 
+    def named(self, data: str) -> Any:
+        """The name itself, of which both parts can be opened, where no option says how; else the source."""
+        plain = all(value in (None, False) for value in vars(self).values())
+        return data if plain else self.open(data, "train")
+
 
 DEFAULT = DataOptions()

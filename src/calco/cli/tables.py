@@ -36,3 +36,19 @@ def print_figures(title: str, figures: list) -> None:
     Console().print(table)
     for protocol in dict.fromkeys(f.protocol for f in figures):
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
+
+
+def print_frame(frame: Any, columns: tuple[str, ...]) -> None:
+    """Some columns of a data frame."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.report.sections import number
+
+    table = Table(box=None, pad_edge=False)
+    for heading in columns:
+        table.add_column(heading, no_wrap=True)
+    for row in frame.to_dict("records"):
+        cells = (row[column] for column in columns)
+        table.add_row(*("" if c != c else number(c) if isinstance(c, float) else str(c) for c in cells))
+    Console().print(table)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from calco.cli.measuring import compare, evaluate, report, score
+from calco.cli.measuring import compare, evaluate, report, score, transfer
 from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
 
 
@@ -263,4 +263,4 @@ def families() -> None:
 
 
 MAKING = (demo, resume, sample, encode, reconstruct, score, predict, cluster, segment)
-VERBS = (*MAKING, evaluate, compare, report, explain, data, families)
+VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, families)

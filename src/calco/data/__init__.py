@@ -11,7 +11,7 @@ import torch
 from calco.data.images import ImageSchema
 from calco.data.masks import VOID, MaskedSource
 from calco.data.paired import open_masked
-from calco.data.partly import Mixed, PartlyLabelled, Valued
+from calco.data.partly import Mixed, PartlyLabelled, Valued, labelled_part
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, split, with_classes
@@ -35,7 +35,9 @@ __all__ = [
     "batches",
     "check_columns",
     "infer_schema",
+    "labelled_part",
     "open_data",
+    "parts_of",
     "schema_from_json",
     "split",
     "with_classes",
@@ -118,6 +120,20 @@ def open_data(
         raise
     except (ValueError, TypeError) as error:
         raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
+
+
+HELD_OUT = 0.2
+"""Share of the data that is measured on, where they have no part for that."""
+
+
+def parts_of(data: Any, y: Any = None) -> tuple[Source, Source]:
+    """What is learned from and what is measured on: the parts of a named set, or a fifth held out of other data."""
+    from calco.data.named import SETS
+
+    stem, _, part = data.partition(":") if isinstance(data, str) else ("", "", "")
+    if stem in SETS and not part and y is None:
+        return open_data(stem), open_data(f"{stem}:{SETS[stem].parts[-1]}")
+    return split(open_data(data, y), HELD_OUT, 0)
 
 
 def _of_folders(data: Any, reading: dict[str, Any]) -> dict[str, Any]:

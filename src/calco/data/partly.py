@@ -57,7 +57,13 @@ class PartlyLabelled:
         digest = hashlib.sha256((first["fingerprint"] + second["fingerprint"]).encode()).hexdigest()
         again = first["open"] and second["open"] and {**first["open"], "unlabelled": second["open"]}
         about = f"{first['about']}, with {len(self.unlabelled):,} more without labels from {second['about']}"
-        return {**second, "about": about, "n": len(self), "fingerprint": digest, "open": again}
+        parts = [first["fingerprint"], second["fingerprint"]]
+        return {**second, "about": about, "n": len(self), "fingerprint": digest, "parts": parts, "open": again}
+
+
+def labelled_part(source: Source) -> Source:
+    """A source, or where only some examples have labels those."""
+    return source.labelled if isinstance(source, PartlyLabelled) else source
 
 
 class Mixed:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, open_data, split
+from calco.data import Source, Subset, labelled_part, open_data, split
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.runs import Run
@@ -74,6 +74,7 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = 
     """
     source = open_data(data, part="test")
     fitted_on = training_data(estimator, source) if train is None else open_data(train)
+    source, fitted_on = labelled_part(source), labelled_part(fitted_on)
     found = [
         figure
         for verb, metric in metrics()
@@ -127,7 +128,7 @@ def role(source: Source, *estimators: Estimator, train: Source | None = None) ->
 
     def used(name: str) -> set[str]:
         records = [e.run_.record.get(name) or {} for e in estimators if e.run_]
-        return {record.get("fingerprint", "") for record in records}
+        return {mark for record in records for mark in (record.get("fingerprint", ""), *record.get("parts", ()))}
 
     if fingerprint in used("data") or (train is not None and same(source, train)):
         return "training"

@@ -1,8 +1,8 @@
 """Autoencoders: undercomplete, denoising, sparse and contractive.
 
 An encoder makes a narrow code of an example, a decoder an example of the code; both learn by the squared error between
-the two. Options make the code better than narrowness alone: restoring corrupted inputs (Vincent et al. 2008), few active
-units (Ng 2011), or codes that hold still when the input moves (Rifai et al. 2011).
+the two. Options make the code better than narrowness alone: restoring corrupted inputs (Vincent et al. 2008) or masked ones
+(He et al. 2022), few active units (Ng 2011), or codes that hold still when the input moves (Rifai et al. 2011).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +31,7 @@ class AutoencoderModel(Model):
         bounded: the data lie in [0, 1]: reconstructions are clipped to that.
         noise: standard deviation of Gaussian noise added to inputs in training.
         mask: share of inputs set to 0 in training.
+        patch: side of the squares of an image that are masked together; above 1 only masked places count (He et al. 2022).
         sparsity: weight of the mean absolute code. A decoder can undo it by growing its weights: use weight decay too.
         contraction: weight of the squared Frobenius norm of d code / d input, estimated without bias by one random
             projection (Hutchinson 1990).
@@ -45,6 +46,7 @@ class AutoencoderModel(Model):
         bounded: bool = False,
         noise: float = 0.0,
         mask: float = 0.0,
+        patch: int = 1,
         sparsity: float = 0.0,
         contraction: float = 0.0,
     ) -> None:
@@ -52,32 +54,38 @@ class AutoencoderModel(Model):
         self.encoder, self.decoder = encoder, decoder
         self.codes = GaussianMixture(latent)
         self.latent, self.bounded = latent, bounded
-        self.noise, self.mask, self.sparsity, self.contraction = noise, mask, sparsity, contraction
+        self.noise, self.mask, self.patch = noise, mask, patch
+        self.sparsity, self.contraction = sparsity, contraction
 
-    def corrupt(self, x: Tensor) -> Tensor:
-        """Inputs as the denoising options spoil them."""
+    def corrupt(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Inputs as the denoising options spoil them, and what the error of each place then counts."""
         if self.noise:
             x = x + self.noise * noise.normal(x)
-        if self.mask:
-            x = x * (noise.uniform(x) >= self.mask)
-        return x
+        if not self.mask:
+            return x, 1.0
+        if self.patch == 1:
+            return x * (noise.uniform(x) >= self.mask), 1.0
+        n, _, height, width = x.shape
+        squares = noise.uniform(x.new_empty(n, 1, -(-height // self.patch), -(-width // self.patch))) < self.mask
+        hidden = squares.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)[:, :, :height, :width]
+        return x * ~hidden, hidden / self.mask
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the mean squared error per value, and what clipping and the options add to it."""
-        x = self.corrupt(batch.x)
+        x, weight = self.corrupt(batch.x)
         if self.contraction:
             x = x.detach().requires_grad_()
         z = self.encoder(x)
         out = self.decoder(z)
         again = self._bound(out)
-        error = (again - batch.x).square().mean()
+        error = (weight * (again - batch.x).square()).mean()
         loss, terms = error, dict[str, Tensor]()
         if self.bounded or self.sparsity or self.contraction:
             terms["error"] = error  # where the loss is more than that
         if self.bounded:
             # Where the clip holds, the square goes on as the straight line that touches it there, so that an output far
             # out still learns: the matching loss of the clip (Auer, Herbster and Warmuth 1996). Else nets could die.
-            loss = loss + 2 * ((again - batch.x) * (out - again)).mean()
+            loss = loss + 2 * (weight * (again - batch.x) * (out - again)).mean()
         if self.sparsity:
             terms["activity"] = z.abs().mean()
             loss = loss + self.sparsity * terms["activity"]
@@ -146,6 +154,8 @@ class Autoencoder(Estimator):
         dropout: share of units, or of channels of conv nets, dropped in training.
         noise: denoising: standard deviation of the noise added to inputs, images being in [0, 1].
         mask: denoising: share of inputs set to 0.
+        patch: masked autoencoding: side of the squares of an image that are set to 0 together, the only ones whose error then
+            counts; 1 for single values, where all count.
         sparsity: sparse: weight of the mean absolute code.
         contraction: contractive: weight of the squared norm of the encoder's Jacobian.
         training: settings, or a dict of those that differ from the family's recipe.
@@ -168,6 +178,7 @@ class Autoencoder(Estimator):
         dropout: float = 0.0,
         noise: float = 0.0,
         mask: float = 0.0,
+        patch: int = 1,
         sparsity: float = 0.0,
         contraction: float = 0.0,
         training: Training | Mapping[str, Any] | None = None,
@@ -180,16 +191,19 @@ class Autoencoder(Estimator):
         self.dropout = dropout
         self.noise = noise
         self.mask = mask
+        self.patch = patch
         self.sparsity = sparsity
         self.contraction = contraction
         self.training = training
 
     def build(self, schema: Schema) -> AutoencoderModel:
         """Nets for data of this schema."""
-        at_least(self, 1, "latent", "depth")
+        at_least(self, 1, "latent", "depth", "patch")
         at_least(self, 0, "width", "dropout", "noise", "mask", "sparsity", "contraction")
         if self.mask >= 1 or self.dropout >= 1:
             raise RequestError("mask and dropout are shares: they must be below 1.")
+        if self.patch > 1 and not (self.mask and len(schema.shape) == 3):
+            raise RequestError("Patches are masked in images: give patch with a mask, such as 0.6, and with images.")
         encoder, decoder = make_autoencoder_nets(
             schema.shape,
             schema.shape,
@@ -202,5 +216,5 @@ class Autoencoder(Estimator):
             decoder,
             self.latent,
             bounded=len(schema.shape) == 3,
-            **{k: getattr(self, k) for k in ("noise", "mask", "sparsity", "contraction")},
+            **{k: getattr(self, k) for k in ("noise", "mask", "patch", "sparsity", "contraction")},
         )

@@ -39,6 +39,8 @@ class SegmenterModel(Model):
         augmentation: changes examples and masks alike in training.
     """
 
+    whole_batch = True  # by batch normalisation
+
     def __init__(
         self,
         net: nn.Module,
@@ -253,7 +255,7 @@ class Segmenter(Estimator):
             augmentation=augmentation,
         )
 
-    def gather(self, schema: Schema) -> dict[str, Any]:
+    def gather(self, source: Source, schema: Schema) -> dict[str, Any]:
         """The plan of the encoder that the trunk is made of."""
         return {"encoder": self._encoder(schema).plan} if self.encoder else {}
 

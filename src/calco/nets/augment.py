@@ -60,6 +60,10 @@ class Augmentation:
         return images, masks[:, 0].round().long() + IGNORED
 
 
+PLAIN = 0.2
+"""Share of the images that a view leaves as they are: those are what is asked about after training."""
+
+
 class Views:
     """Random views of images that show the same thing.
 
@@ -97,10 +101,11 @@ class Views:
             if self.rotate or self.shift or self.zoom:
                 turn, shift = self.rotate, self.shift
                 scale, shear = (1 - self.zoom, 1 + self.zoom), torch.tensor([[-turn, turn], [-turn / 3, turn / 3]])
-                steps.append(kornia.RandomAffine(turn, (shift, shift), scale, shear, p=1.0))
+                # Bilinear values would be smoother than those of images as they are, and a net would see that.
+                steps.append(kornia.RandomAffine(turn, (shift, shift), scale, shear, resample="bicubic", p=1.0))
             if self.colour:
                 span = (1 - self.colour, 1 + self.colour)
-                steps.append(kornia.RandomContrast(span, clip_output=True, p=1.0))  # it is a factor, as above
+                steps.append(kornia.RandomContrast(span, clip_output=False, p=1.0))  # it is a factor, as above
                 if channels == 3:
                     steps.append(kornia.RandomSaturation(span, p=1.0))
             if self.erase:
@@ -110,5 +115,6 @@ class Views:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Images in [0, 1], (n, channels, height, width), to others of the same size."""
-        return self._for(x.shape[1])(x)
+        """Images in [0, 1], (n, channels, height, width), to others of the same size; some stay as they are."""
+        plain = torch.rand(len(x), 1, 1, 1, device=x.device) < PLAIN
+        return torch.where(plain, x, self._for(x.shape[1])(x).clamp(0, 1))

@@ -25,3 +25,11 @@ class Standardise(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(n, width) to the same."""
         return (features - self.mean) / self.deviation
+
+
+class OnSphere(nn.Module):
+    """Features scaled, example by example, to a mean square of 1."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width) to the same."""
+        return features * features.square().mean(1, keepdim=True).clamp_min(1e-12).rsqrt()

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from calco.data import Source, open_data
+from calco.data import Source, labelled_part, open_data
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
 from calco.evaluation.figures import role
@@ -40,7 +40,7 @@ def write_report(
         RequestError: the data do not fit the models.
         RunError: the file cannot be written.
     """
-    source = open_data(data, part="test")
+    source = labelled_part(open_data(data, part="test"))
     measured = list(figures) if figures is not None else [evaluate(e, source) for e in estimators]
     names = names or [type(e).__name__ for e in estimators]
     title = title or " and ".join(names)

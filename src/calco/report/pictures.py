@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from calco.data import Schema
+from calco.runs import written_aside
 
 INK = "#7a8290"
 """A grey that reads on light and on dark."""
@@ -170,3 +172,24 @@ def scatter(points: np.ndarray, labels: np.ndarray | None, classes: tuple[str, .
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=140)
     return uri(buffer.getvalue(), "png")
+
+
+def save_transfer(frame: Any, path: Path) -> None:
+    """Means and intervals over numbers of labels, a line for each way to learn, as png."""
+    figure = Figure((7.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for i, (way, rows) in enumerate(frame.groupby("way", sort=False)):
+        rows = rows.sort_values("labels")
+        x = rows["labels"] * (1 + 0.02 * (i - 2))  # side by side, or the intervals would hide one another
+        errors = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+        axes.errorbar(x, rows["mean"], errors, label=way, color=COLOURS[i], marker="o", markersize=4, capsize=3, lw=1.6)
+    axes.set_xscale("log")
+    ticks = sorted(frame["labels"].unique())
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("labelled examples")
+    axes.set_ylabel(f"{frame['metric'].iloc[0]}, mean and 95% interval")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=140)

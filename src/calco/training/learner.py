@@ -111,8 +111,8 @@ class Learner:
             for child in self.plain.values():
                 child.compile()
         try:
-            learning = {k: v for k, v in self.plain.items() if any(p.requires_grad for p in v.parameters())}
-            self._place({name: self.accelerator.prepare(child) for name, child in learning.items()})
+            nets = {k: v for k, v in self.plain.items() if any(True for _ in v.parameters())}
+            self._place({name: self.accelerator.prepare(child) for name, child in nets.items()})
             yield
         finally:
             self._place(self.plain)

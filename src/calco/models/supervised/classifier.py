@@ -17,6 +17,9 @@ from calco.memory import kept
 from calco.models.supervised.predictor import Predictor, PredictorModel
 from calco.verbs import names_of
 
+UNDECIDED = 0.3
+"""Weight of the entropy of classes beside consistency: 1 in the paper, which decides too early where labels are few."""
+
 
 class ClassifierModel(PredictorModel):
     """The mathematics of classification: outputs are logits of the classes.
@@ -48,8 +51,8 @@ class ClassifierModel(PredictorModel):
         return loss, {"sure": sure}
 
     def unsure(self, out: Tensor) -> Tensor:
-        """The mean entropy of the classes."""
-        return entropy(out)
+        """A share of the mean entropy of the classes."""
+        return UNDECIDED * entropy(out)
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
         """Mean cross entropy in nats; beside it accuracy."""
@@ -96,7 +99,8 @@ class Classifier(ClassifierMixin, Predictor):
 
     def _checked(self, y: Any) -> Any:
         y = super()._checked(y)
-        check_classification_targets(y)
+        if y.dtype != object:  # scikit-learn does not look into these; what they hold is checked later
+            check_classification_targets(y)
         return y
 
     def fed(self, source: Source, schema: Schema, model: Model) -> Source:

@@ -4,8 +4,10 @@ The encoder begins as a run left it, or at random. Examples without labels make 
 views of an image (Sohn et al. 2020), or however an example is moved a little (Miyato et al. 2018).
 """
 
+import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -26,6 +28,11 @@ from calco.nets.start import unit_variance
 from calco.runs import Run
 from calco.training import Training
 
+ALONE = 5.0
+"""Factor of the learning rate of a head on an encoder that is frozen."""
+FOLLOWED = 0.99
+"""Share of its weights that the teacher of consistent views keeps in a step."""
+
 
 class PredictorModel(Model):
     """The mathematics of a head on an encoder, for any nets.
@@ -37,8 +44,7 @@ class PredictorModel(Model):
         frozen: the encoder learns nothing.
         encoder_pace: factor of the learning rate by which it learns.
         fresh: it has learned nothing yet, so that its weights are scaled by the data.
-        consistency: views or adversarial, of examples without labels (where `always`, of all); or none.
-        always: whether examples with labels are to be consistent too.
+        consistency: views or adversarial, of all examples, or none.
         weight: of that loss.
         views: changes images in training, or None; needed for consistency of views.
         augment: learn the labels from views too.
@@ -57,7 +63,6 @@ class PredictorModel(Model):
         encoder_pace: float = 1.0,
         fresh: bool = False,
         consistency: str = "none",
-        always: bool = False,
         weight: float = 1.0,
         views: Views | None = None,
         augment: bool = False,
@@ -66,14 +71,23 @@ class PredictorModel(Model):
         super().__init__()
         self.encoder, self.standard, self.head = encoder, standard, head
         self.frozen, self.encoder_pace, self.fresh, self.weight = frozen, encoder_pace, fresh, weight
-        self.consistency, self.always, self.augment = consistency, always, augment
+        self.consistency, self.augment = consistency, augment
         self.encoder.requires_grad_(not frozen)
+        if consistency == "views":
+            # Its predictions are steadier than those of the weights as they learn, and go wrong less often.
+            self.teacher = copy.deepcopy(nn.Sequential(encoder, standard, head)).requires_grad_(False)
         self._views = [views]  # in a list: not a child, since nothing of it is learned
         self.register_buffer("radius", torch.tensor(float(radius)))
 
+    def players(self) -> Mapping[str, Sequence[nn.Module]]:
+        """One, with all that learns."""
+        return {"model": [self.encoder, self.head]}
+
     def pace(self, child: nn.Module) -> float:
-        """That of the encoder, and 1."""
-        return self.encoder_pace if child is self.encoder else 1.0
+        """That of the encoder; of the head 1, or more where it learns alone."""
+        if child is self.encoder:
+            return self.encoder_pace
+        return ALONE if self.frozen else 1.0
 
     def train(self, mode: bool = True) -> Self:
         """As of all modules; but a frozen encoder is never in training."""
@@ -90,6 +104,22 @@ class PredictorModel(Model):
         self.standard.start(torch.cat([self.encode(part) for part in x.split(500)]))
         if self.consistency == "adversarial" and not self.radius:
             self.radius.fill_(reach(x))
+        if self.consistency == "views":
+            self._follow(1.0)
+
+    @torch.no_grad()
+    def at_step(self, step: int, steps: int) -> None:
+        """Let the teacher follow what was learned."""
+        if self.consistency == "views" and step:
+            self._follow(max(1 - FOLLOWED, 1 / (step + 1)))
+
+    def _follow(self, share: float) -> None:
+        """Move the teacher's weights a share of the way."""
+        nets = (self.encoder, self.standard, self.head)
+        theirs = [w.detach() for net in nets for w in itertools.chain(net.parameters(), net.buffers())]
+        mine = [w for net in self.teacher for w in itertools.chain(net.parameters(), net.buffers())]
+        for weight, other in zip(mine, theirs, strict=True):
+            weight.lerp_(other, share)
 
     # -- what the kinds of predictors say ---------------------------------------------------------------------------
 
@@ -124,13 +154,12 @@ class PredictorModel(Model):
         if batch.y is None or batch.y.ndim != 1:
             raise RequestError("A supervised model learns from labels, one for an example: give them as y, or with --labels.")
         known, views = self.labelled(batch.y), self._views[0]
-        consistent = self.consistency != "none" and (self.always or not bool(known.all()))
-        seen = views(batch.x) if views is not None and (self.augment or consistent) else batch.x
+        seen = views(batch.x) if views is not None and (self.augment or self.consistency == "views") else batch.x
         out = self.outputs(seen)
         # A share of a batch may hold no label: its mean is then 0.
         loss = torch.where(known, self.losses(out, batch.y), 0.0).sum() / known.sum().clamp_min(1)
         terms: dict[str, Tensor] = {}
-        if consistent:
+        if self.consistency != "none":
             terms["labels"] = loss
             more, others = self._inconsistency(batch.x, out)
             terms |= {"consistency": more, **others}
@@ -141,7 +170,7 @@ class PredictorModel(Model):
         """The loss of outputs that change where they should not; `out` are those of x, or of its views."""
         if self.consistency == "views":
             with torch.no_grad():
-                told = self.outputs(x)
+                told = self.teacher(x)
             return self.agreement(told, out)
         moved = adversarial(self.outputs, self.apart, x, float(self.radius))
         return self.apart(out, self.outputs(moved)) + self.unsure(out), {}
@@ -182,8 +211,8 @@ class Predictor(Estimator):
         activation: of the nets.
         dropout: share of units, or of channels of conv nets, dropped in training.
         head: units of hidden layers between features and outputs.
-        consistency: what examples without labels are learned from: views, of images, or adversarial moves; auto takes
-            what suits the data, where there are such examples; views and adversarial are of all examples; none, of none.
+        consistency: predictions are to be the same for views of an image, or for adversarial moves of an example; auto takes
+            the one that suits the data where there are examples without labels, and otherwise none.
         consistency_weight: of that loss.
         threshold: least probability of a class at which it counts for other views.
         radius: of adversarial moves; 0 takes a quarter of the distance to the tenth neighbour.
@@ -306,9 +335,10 @@ class Predictor(Estimator):
         record = Run(self.encoder).record
         return {name: record[name] for name in ("family", "parameters", "schema", "gathered") if name in record}
 
-    def gather(self, schema: Schema) -> dict[str, Any]:
-        """What the encoder's estimator is, so that its run may go."""
-        return {"encoder": self._plan()} if self.encoder else {}
+    def gather(self, source: Source, schema: Schema) -> dict[str, Any]:
+        """What the encoder's estimator is, so that its run may go, and whether there are examples without labels."""
+        found: dict[str, Any] = {"unlabelled": True} if isinstance(source, PartlyLabelled) else {}
+        return found | ({"encoder": self._plan()} if self.encoder else {})
 
     def understood(self, source: Source) -> Schema:
         """The schema of the data: that of the encoder, where there is one, with the classes of these."""
@@ -336,7 +366,11 @@ class Predictor(Estimator):
             if not 0 <= getattr(self, name) <= 1 or (name != "erase" and getattr(self, name) == 1):
                 raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
         image, plan = len(schema.shape) == 3, getattr(self, "gathered_", {}).get("encoder")
-        if self.consistency == "views" and not image:
+        consistency = self.consistency
+        if consistency == "auto":
+            partly = getattr(self, "gathered_", {}).get("unlabelled")
+            consistency = ("views" if image else "adversarial") if partly else "none"
+        if consistency == "views" and not image:
             raise RequestError("Views are of images, and these data are vectors: use consistency 'adversarial' or 'auto'.")
         if plan is not None:
             given = like(plan)
@@ -356,8 +390,7 @@ class Predictor(Estimator):
             frozen=plan is not None and self.encoder_use == "frozen",
             encoder_pace=self.encoder_pace if plan is not None and self.encoder_use == "fine_tuned" else 1.0,
             fresh=plan is None or self.encoder_use == "random",
-            consistency=("views" if image else "adversarial") if self.consistency == "auto" else self.consistency,
-            always=self.consistency != "auto",
+            consistency=consistency,
             weight=self.consistency_weight,
             views=Views(**looks) if image else None,
             augment=self.augment,

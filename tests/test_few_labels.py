@@ -1,0 +1,91 @@
+"""Transfer to few labels: draws, intervals, ways side by side, going on after a stop."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import calco
+from calco.data import open_data
+from calco.errors import RequestError
+from calco.few_labels import check_budgets, drawn, interval, labels_of, transfer
+
+SHORT = {"steps": 20, "batch_size": 32, "lr_warmup": 0}
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return calco.Autoencoder(4, width=8, training={"steps": 60, "batch_size": 64}).fit("digits")
+
+
+@pytest.mark.parametrize("budget", [10, 15, 100])
+def test_labels_are_drawn_evenly_and_anew(budget):
+    source = open_data("digits")
+    counts = np.bincount(labels_of(source)[drawn(source, budget, 0, "accuracy")], minlength=10)
+    assert counts.sum() == budget
+    assert counts.max() - counts.min() <= 1
+    assert not np.array_equal(drawn(source, budget, 0, "accuracy"), drawn(source, budget, 1, "accuracy"))
+    assert np.array_equal(drawn(source, budget, 1, "accuracy"), drawn(source, budget, 1, "accuracy"))
+    assert len(set(drawn(source, budget, 0, "R squared"))) == budget
+
+
+def test_intervals_cover_the_truth_at_their_rate():
+    rng = np.random.default_rng(0)
+    trials = 4000
+    bounds = np.array([interval(rng.normal(0.7, 0.1, 5).tolist()) for _ in range(trials)])
+    covered = ((bounds[:, 0] <= 0.7) & (bounds[:, 1] >= 0.7)).mean()
+    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / trials)
+    assert interval([0.5]) == (-math.inf, math.inf)
+
+
+def test_every_way_at_every_budget(encoder, tmp_path, monkeypatch):
+    said = []
+    out = tmp_path / "out"
+    options = {"training": SHORT, "draws": 2, "out": out}
+    frame = transfer(encoder, "digits", [20, 40], joint=True, say=said.append, **options)
+    ways = ["joint", "fine-tuned", "frozen", "from scratch", "logistic regression on raw values", "logistic regression on PCA"]
+    assert list(frame["way"]) == 2 * ways
+    assert len(said) == 2
+    for row in frame.to_dict("records"):
+        draws = [row["draw 0"], row["draw 1"]]
+        assert row["mean"] == pytest.approx(np.mean(draws))
+        assert 0 <= min(draws) <= max(draws) <= 1
+        assert row["low"] <= row["mean"] <= row["high"]
+    scratch = frame[frame["way"] == "from scratch"].set_index("labels")["mean"]
+    for row in frame[frame["way"] == "fine-tuned"].to_dict("records"):
+        assert row["gain"] == pytest.approx(row["mean"] - scratch[row["labels"]])
+    assert {path.name for path in out.iterdir()} == {"transfer.csv", "transfer.json", "transfer.png"}
+    # Stopped before the last was measured, it measures the last alone.
+    known = json.loads((out / "transfer.json").read_text())
+    known["results"].popitem()
+    (out / "transfer.json").write_text(json.dumps(known))
+    fits = []
+    monkeypatch.setattr(calco.Classifier, "fit", lambda *a, **k: fits.append(a))
+    again = transfer(encoder, "digits", [20, 40], joint=True, **options)
+    assert not fits
+    assert again.equals(frame)
+    with pytest.raises(RequestError, match="another transfer"):
+        transfer(encoder, "digits", [20], **options)
+
+
+def test_values_are_predicted_too():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 5))
+    y = x @ [1.0, 2, 0, 0, 0] + 0.1 * rng.normal(size=400)
+    encoder = calco.Autoencoder(3, width=16, training=SHORT).fit(x)
+    frame = transfer(encoder, x, [50], y=y, predictor="regressor", training=SHORT, draws=2)
+    linear = frame[frame["way"] == "ridge regression on raw values"]["mean"].item()
+    assert linear > 0.95
+    assert set(frame["metric"]) == {"R squared"}
+
+
+def test_impossible_transfers_are_refused(encoder):
+    source = open_data("digits")
+    for budget in (9, 0, 2000):
+        with pytest.raises(RequestError, match=f"budget of {budget} labels"):
+            check_budgets([budget], source, "accuracy")
+    with pytest.raises(RequestError, match="labels of two classes"):
+        transfer(encoder, np.zeros((40, 8, 8)), [10])
+    with pytest.raises(RequestError, match="cannot transfer"):
+        transfer(calco.GAN(3, width=4, training={"steps": 2, "validation": 0.0, "keep": "last"}).fit("digits"), "digits")
