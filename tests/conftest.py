@@ -22,6 +22,15 @@ def alone(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def quick(monkeypatch):
+    """The nets that figures need learn briefly: for tests of everything but the figures."""
+    from calco.evaluation import classify, features
+
+    for module in (classify, features):
+        monkeypatch.setattr(module, "RECIPE", module.RECIPE.changed({"steps": 60, "lr_warmup": 10}))
+
+
+@pytest.fixture
 def float64():
     """New tensors are float64."""
     before = torch.get_default_dtype()

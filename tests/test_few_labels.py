@@ -85,6 +85,10 @@ def test_impossible_transfers_are_refused(encoder):
     for budget in (9, 0, 2000):
         with pytest.raises(RequestError, match=f"budget of {budget} labels"):
             check_budgets([budget], source, "accuracy")
+    with pytest.raises(RequestError, match="'vae' does not learn from labels"):
+        transfer(encoder, "digits", predictor="vae")
+    with pytest.raises(RequestError, match="draws is 0"):
+        transfer(encoder, "digits", draws=0)
     with pytest.raises(RequestError, match="labels of two classes"):
         transfer(encoder, np.zeros((40, 8, 8)), [10])
     with pytest.raises(RequestError, match="cannot transfer"):

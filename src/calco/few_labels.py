@@ -28,6 +28,7 @@ BUDGETS, DRAWS = (10, 100, 1000), 5
 """Numbers of labelled examples, and how often they are drawn."""
 COVERED = 0.95
 """Rate at which intervals cover the mean over draws."""
+METRICS = {"classifier": "accuracy", "regressor": "R squared"}
 PENALTIES = tuple(10.0**i for i in range(-2, 5))
 """Strengths of the penalty of linear regression; the best by leaving one out is taken."""
 
@@ -86,7 +87,11 @@ def transfer(
     if len(train.classes) < 2:
         raise RequestError("Transfer is measured with labels of two classes or more: give data that bring them.")
     maker: Any = family(predictor)
-    metric = "accuracy" if maker().__sklearn_tags__().estimator_type == "classifier" else "R squared"
+    metric = METRICS.get(maker().__sklearn_tags__().estimator_type, "")
+    if not metric:
+        raise RequestError(f"The family {predictor!r} does not learn from labels: give classifier or regressor.")
+    if draws < 1:
+        raise RequestError(f"draws is {draws}: the labels must be drawn at least once.")
     if metric == "accuracy":
         test = with_classes(test, train.classes)
     budgets = sorted(set(budgets))

@@ -25,7 +25,7 @@ SHORT = ["--steps", "8", "--batch-size", "16", "--log-every", "4"]
 
 
 @pytest.fixture
-def calco(monkeypatch, capsys):
+def calco(monkeypatch, capsys, quick):
     """Run a command in this process: its exit code, and what it said."""
 
     def run(*arguments):

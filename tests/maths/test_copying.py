@@ -21,6 +21,16 @@ def test_nearest_neighbours_are_those_of_all_pairs():
     torch.testing.assert_close(found.distance, apart.amin(1), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_low_precision_finds_the_same_neighbours(quick, monkeypatch):
+    monkeypatch.setattr("calco.maths.copying.quick_bf16", lambda: quick)
+    x, others = torch.rand(300, 784), torch.rand(3000, 784)
+    apart = torch.cat([(one - others).norm(dim=1)[None] for one in x])
+    found = nearest(x, others)
+    assert torch.equal(found.row, apart.argmin(1))
+    torch.testing.assert_close(found.distance, apart.amin(1))
+
+
 def test_the_distance_of_a_copy_is_exactly_nothing():
     x = (1000 + torch.rand(2000, 300, generator=torch.Generator().manual_seed(0))).float()
     assert (nearest(x[:50], x).distance == 0).all()

@@ -152,6 +152,16 @@ def test_a_trunk_that_begins_as_the_encoder_of_a_run(encoder, tmp_path, use):
     assert np.array_equal(again.segment(x), moved.segment(x))
 
 
+def test_features_of_views_are_a_trunk_too(tmp_path):
+    x, y = scenes(8)
+    calco.Contrastive(4, width=8, training={"steps": 2, "batch_size": 8}).fit(x, out=tmp_path / "run")
+    theirs = load(tmp_path / "run").model_.encoder[0].body[0].weight
+    held = calco.Segmenter(encoder=str(tmp_path / "run"), blocks=1, encoder_use="frozen", training=FAST | {"steps": 1}).fit(
+        x, y
+    )
+    assert torch.equal(held.model_.net.trunk.steps[0][0].weight, theirs)
+
+
 def test_impossible_requests_are_named(encoder, tmp_path):
     x, y = scenes(8)
     with pytest.raises(RequestError, match="learns from masks"):

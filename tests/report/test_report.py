@@ -14,6 +14,7 @@ from tests.small import needs_masks, small
 SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}
 
 
+@pytest.mark.usefixtures("quick")
 def test_models_side_by_side(tmp_path):
     estimators = [
         small(cls, training=SHORT).fit("digits", out=tmp_path / name)  # they bring labels

@@ -148,10 +148,12 @@ def transfer(
     from calco.cli.tables import print_frame
     from calco.errors import RequestError
     from calco.few_labels import transfer as measure
+    from calco.runs import Run
 
     if not all(part.strip().isdigit() for part in budgets.split(",")):
         raise RequestError(f"The budgets {budgets!r} make no sense: give numbers between commas, such as 10,100,1000.")
-    source, folder = options.named(data), out or run / "transfer"
+    source = options.open(data, "train", Run(run)) if Path(data).is_dir() else options.named(data)
+    folder = out or run / "transfer"
     frame = measure(
         run,
         source,

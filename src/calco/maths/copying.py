@@ -5,12 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from calco.processor import quick_bf16
+
 ROWS = 1000
 """Rows of a matrix of distances that are held at once."""
 CLOSE = 0.05
 """The share of held-out examples by whose distance to the training examples a sample is called close."""
-BEST = 4
-"""Neighbours by inexact distances of which the nearest is found by exact ones."""
+BEST, BEST_LOW = 4, 32
+"""Neighbours by inexact distances of which the nearest is found by exact ones; the second where those are in bf16."""
 SURE = 3.0
 """Standard errors that both shares must lie above their expectations to speak of copies."""
 
@@ -24,9 +26,18 @@ class Nearest(NamedTuple):
 
 def nearest(x: Tensor, others: Tensor) -> Nearest:
     """The nearest of `others`, (m, width), to each of x, (n, width)."""
-    # Distances by matrix products lose the digits that tell a copy from what is nearly one: the best are taken again.
-    middle, best = others.mean(0), min(BEST, len(others))
-    rows = torch.cat([torch.cdist(part - middle, others - middle).topk(best, 1, False).indices for part in x.split(ROWS)])
+    # Distances by matrix products lose the digits that tell a copy from what is nearly one, in low precision many: the best
+    # are taken again.
+    middle, low = others.mean(0), x.dtype == torch.float32 and x.device.type == "cpu" and quick_bf16()
+    kind, best = (torch.bfloat16, BEST_LOW) if low else (x.dtype, BEST)
+    centred = others - middle
+    length, centred, best = centred.square().sum(1), centred.to(kind), min(best, len(others))
+    rows = torch.cat(
+        [
+            (length - 2 * ((part - middle).to(kind) @ centred.T).to(x.dtype)).topk(best, 1, False).indices
+            for part in x.split(ROWS)
+        ]
+    )
     distance, which = torch.cat(
         [(part[:, None] - others[some]).norm(dim=2) for part, some in zip(x.split(ROWS), rows.split(ROWS), strict=True)]
     ).min(1)

@@ -141,8 +141,8 @@ class Segmenter(Estimator):
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
         crop: sides of the pieces of images to train on; none given, whole images.
-        encoder: run folder of an autoencoder or VAE with conv nets, whose encoder becomes the trunk; levels, width,
-            kernel and stem are its own then.
+        encoder: run folder of a family with a conv encoder (autoencoder, vae, contrastive, classifier), which becomes the
+            trunk; levels, width, kernel and stem are its own then.
         encoder_use: fine-tuned with the rest, frozen, or with random weights, for a comparison.
         training: settings, or a dict of those that differ from the family's recipe.
     """
@@ -274,9 +274,13 @@ class Segmenter(Estimator):
         from calco.models import load
 
         run = load(self.encoder)
-        found, shape = getattr(run.model_, "encoder", None), run.schema_.shape
-        if not isinstance(found, ConvEncoder):
-            raise RequestError(f"{self.encoder} holds no convolutional encoder: give a run of ae or vae on images, net 'conv'.")
+        shape = run.schema_.shape
+        found = next((net for net in run.model_.modules() if isinstance(net, ConvEncoder)), None)
+        if found is None:
+            raise RequestError(
+                f"{self.encoder} holds no convolutional encoder: give a run of autoencoder, vae, contrastive or classifier on"
+                " images, net 'conv'."
+            )
         if schema is not None and (len(schema.shape) != 3 or schema.shape[0] != shape[0]):
             raise RequestError(
                 f"The encoder in {self.encoder} is for images of {shape[0]} channels; these examples are {schema.shape}."

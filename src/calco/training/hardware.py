@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from calco.errors import RequestError
+from calco.processor import quick_bf16
 from calco.training.recipe import Training
 
 
@@ -47,10 +48,7 @@ def precision(training: Training) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if training.device != "cpu" and torch.backends.mps.is_available():
         return "fp32"
-    capable = torch.cpu.get_capabilities()
-    # Intel's vector unit multiplies half as fast in bf16 as in float32; its tiles, and the units of others, are faster.
-    vectors = capable.get("avx512_bf16") and not str(capable.get("cpu_name", "")).startswith("Intel")
-    return "bf16" if vectors or capable.get("amx_bf16") or capable.get("bf16") else "fp32"
+    return "bf16" if quick_bf16() else "fp32"
 
 
 def make_optimizer(
