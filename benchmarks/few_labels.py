@@ -42,7 +42,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "features": {"colour": 0.0},
         "features_training": {"steps": 3000},
         "classifier": {"colour": 0.0},
-        "training": {"steps": 3000},
+        "training": {"steps": 8000},
     },
     "fashion-mnist": {
         "features": {"flip": "horizontal", "rotate": 5.0},
