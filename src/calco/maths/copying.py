@@ -7,8 +7,8 @@ from torch import Tensor
 
 from calco.processor import quick_bf16
 
-ROWS = 1000
-"""Rows of a matrix of distances that are held at once."""
+ROWS = 64
+"""Rows of a matrix of distances that are held at once: few, since new memory costs more time than the products."""
 CLOSE = 0.05
 """The share of held-out examples by whose distance to the training examples a sample is called close."""
 BEST, BEST_LOW = 4, 32
