@@ -145,7 +145,7 @@ def transfer(
 ) -> None:
     """Measure what a run's encoder is worth where labels are few, against the same net from scratch and simple baselines."""
     from calco.cli.display import Display
-    from calco.cli.tables import print_frame
+    from calco.cli.tables import print_transfer
     from calco.errors import RequestError
     from calco.few_labels import transfer as measure
     from calco.runs import Run
@@ -165,8 +165,8 @@ def transfer(
         out=folder,
         say=Display(0, "").done,
     )
-    print_frame(frame, ("way", "labels", "mean", "low", "high", "gain", "gain_low", "gain_high"))
-    print(f"{frame['metric'].iloc[0]}; intervals of 95% over {draws} draws; gain is over the same net from scratch.")
+    print_transfer(frame)
+    print(f"Intervals are of 95% over {draws} draws; gains are over the same net from scratch, draw by draw.")
     print(f"All in {folder / 'transfer.csv'}; drawn in {(folder / 'transfer.png').resolve()}")
 
 

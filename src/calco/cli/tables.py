@@ -38,17 +38,17 @@ def print_figures(title: str, figures: list) -> None:
         Console().print(f"  measured as: {protocol}", style="dim", highlight=False)
 
 
-def print_frame(frame: Any, columns: tuple[str, ...]) -> None:
-    """Some columns of a data frame."""
+def print_transfer(frame: Any) -> None:
+    """Means and gains of each way to learn, with their intervals, narrow enough for a terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    from calco.report.sections import number
-
     table = Table(box=None, pad_edge=False)
-    for heading in columns:
+    table.add_column("way")
+    for heading in ("labels", frame["metric"].iloc[0], "interval", "gain", "interval"):
         table.add_column(heading, no_wrap=True)
     for row in frame.to_dict("records"):
-        cells = (row[column] for column in columns)
-        table.add_row(*("" if c != c else number(c) if isinstance(c, float) else str(c) for c in cells))
+        gained = row["gain"] == row["gain"]  # the way that gains are measured from has none
+        gains = (f"{row['gain']:+.3f}", f"{row['gain_low']:+.2f}, {row['gain_high']:+.2f}") if gained else ("", "")
+        table.add_row(row["way"], f"{row['labels']:,}", f"{row['mean']:.3f}", f"{row['low']:.2f}, {row['high']:.2f}", *gains)
     Console().print(table)
