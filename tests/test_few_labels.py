@@ -9,7 +9,8 @@ import pytest
 import calco
 from calco.data import open_data
 from calco.errors import RequestError
-from calco.few_labels import check_budgets, drawn, interval, labels_of, transfer
+from calco.evaluation.figures import labels_of
+from calco.few_labels import check_budgets, drawn, interval, transfer
 
 SHORT = {"steps": 20, "batch_size": 32, "lr_warmup": 0}
 

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.linear_model import RidgeCV
 
-from calco.data import PartlyLabelled, Source, Subset, Valued, parts_of, with_classes
+from calco.data import PartlyLabelled, Source, Subset, parts_of, valued, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.evaluation.figures import as_tensor, some_of
+from calco.evaluation.figures import as_tensor, labels_of, some_of
 from calco.evaluation.probes import linear
 from calco.evaluation.reconstruction import fitted_pca
 from calco.models import family, load
@@ -97,7 +97,7 @@ def transfer(
     budgets = sorted(set(budgets))
     check_budgets(budgets, train, metric)
     settings = {**(options or {}), "training": dict(training or {})}
-    truth = labels_of(test if metric == "accuracy" else Valued(test))
+    truth = labels_of(test if metric == "accuracy" else valued(test))
     plan = {
         "encoder": encoder.record(),
         "data": train.describe()["fingerprint"],
@@ -217,15 +217,10 @@ def drawn(train: Source, budget: int, draw: int, metric: str) -> np.ndarray:
     return np.sort(order[np.argsort(place, kind="stable")[:budget]])
 
 
-def labels_of(source: Source) -> np.ndarray:
-    """Class indices, or values, of all examples: (n,)."""
-    return np.asarray(source.take(np.arange(len(source))).y)
-
-
 def _linear(fitted: np.ndarray, tested: np.ndarray, few: Source, metric: str) -> np.ndarray:
     if metric == "accuracy":
         return linear(fitted, tested, labels_of(few))
-    return RidgeCV(PENALTIES).fit(fitted, labels_of(Valued(few))).predict(tested)
+    return RidgeCV(PENALTIES).fit(fitted, labels_of(valued(few))).predict(tested)
 
 
 def _score(told: np.ndarray, truth: np.ndarray, metric: str) -> float:

@@ -11,9 +11,9 @@ from sklearn.datasets import load_digits
 
 import calco
 from calco.contract import Batch
-from calco.data import Mixed, PartlyLabelled, Subset, Valued, open_data, split
+from calco.data import PartlyLabelled, Subset, mixed, open_data, split, valued
 from calco.errors import RequestError
-from calco.few_labels import labels_of
+from calco.evaluation.figures import labels_of
 from calco.maths import noise
 from calco.models.supervised.classifier import ClassifierModel
 from calco.nets.augment import PLAIN, Views
@@ -179,12 +179,12 @@ def test_a_source_of_both_keeps_each_in_its_place():
 
 
 def test_one_in_four_has_its_label_in_training():
-    source = Mixed(PartlyLabelled(open_data(X[:10], Y[:10]), open_data(X[10:700])))
+    source = mixed(PartlyLabelled(open_data(X[:10], Y[:10]), open_data(X[10:700])))
     y = source.take(np.arange(len(source))).y
     assert y is not None
     assert 0.24 < (y >= 0).mean() < 0.27
     assert set(source.take(np.arange(len(source))).x.reshape(len(y), -1).sum(1)) == set(X[:700].reshape(700, -1).sum(1))
-    values = Valued(source).take(np.array([0, len(source) - 1])).y
+    values = valued(source).take(np.array([0, len(source) - 1])).y
     assert values is not None
     assert values[0] == Y[0]
     assert np.isnan(values[1])

@@ -11,7 +11,7 @@ import torch
 from calco.data.images import ImageSchema
 from calco.data.masks import VOID, MaskedSource
 from calco.data.paired import open_masked
-from calco.data.partly import Mixed, PartlyLabelled, Valued, labelled_part
+from calco.data.partly import PartlyLabelled, labelled_part, mixed, valued
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, split, with_classes
@@ -22,24 +22,24 @@ __all__ = [
     "ArraySource",
     "ImageSchema",
     "MaskedSource",
-    "Mixed",
     "PartlyLabelled",
     "PlacesSchema",
     "Raw",
     "Schema",
     "Source",
     "Subset",
-    "Valued",
     "VectorSchema",
     "ahead",
     "batches",
     "check_columns",
     "infer_schema",
     "labelled_part",
+    "mixed",
     "open_data",
     "parts_of",
     "schema_from_json",
     "split",
+    "valued",
     "with_classes",
 ]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.source import Raw, Source, split
+from calco.data.source import Raw, Relabelled, Source, Subset, split
 from calco.errors import RequestError
 
 UNLABELLED = -1
@@ -66,56 +66,24 @@ def labelled_part(source: Source) -> Source:
     return source.labelled if isinstance(source, PartlyLabelled) else source
 
 
-class Mixed:
+def mixed(source: PartlyLabelled) -> Subset:
     """A partly labelled source as training takes it: labelled examples repeated, until one in `PARTS` has a label."""
-
-    def __init__(self, source: PartlyLabelled) -> None:
-        self.source = source
-        self.classes, self.levels, self.slow = source.classes, source.levels, source.slow
-        self.names, self.dtypes = source.names, source.dtypes
-        few, many = len(source.labelled), len(source.unlabelled)
-        times = max(1, -(-many // ((PARTS - 1) * few)))
-        self.rows = np.concatenate((np.tile(np.arange(few), times), np.arange(few, few + many)))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, rows: np.ndarray) -> Raw:
-        """Some rows, in that order."""
-        return self.source.take(self.rows[rows])
-
-    def describe(self) -> dict[str, Any]:
-        """What it is made of."""
-        return self.source.describe()
+    few, many = len(source.labelled), len(source.unlabelled)
+    times = max(1, -(-many // ((PARTS - 1) * few)))
+    return Subset(source, np.concatenate((np.tile(np.arange(few), times), np.arange(few, few + many))))
 
 
-class Valued:
-    """A source whose labels are numbers to predict rather than names of classes.
+def valued(source: Source) -> Source:
+    """A source whose labels are numbers to predict, float64, rather than names of classes; not a number where there is none.
 
     Raises:
         RequestError: a label is no number.
     """
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.classes: tuple[str, ...] = ()
-        self.levels, self.slow, self.names, self.dtypes = source.levels, source.slow, source.names, source.dtypes
-        try:
-            # Names of classes are the shortest that give their numbers back. What -1 looks up has no label.
-            self.table = np.array([*map(float, source.classes), np.nan])
-        except ValueError as error:
-            raise RequestError(f"Values to predict are numbers, and a label is none: {error}.") from error
-        if not np.isfinite(self.table[:-1]).all():
-            raise RequestError("Values to predict must be finite, and a label is not.")
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def take(self, rows: np.ndarray) -> Raw:
-        """Some of its rows, with values of shape (n,), float64; not a number where there is none."""
-        x, y = self.source.take(rows)
-        return Raw(x, None if y is None else self.table[y])
-
-    def describe(self) -> dict[str, Any]:
-        """What it is; the labels are what they were."""
-        return self.source.describe()
+    try:
+        # Names of classes are the shortest that give their numbers back. What -1 looks up has no label.
+        table = np.array([*map(float, source.classes), np.nan])
+    except ValueError as error:
+        raise RequestError(f"Values to predict are numbers, and a label is none: {error}.") from error
+    if not np.isfinite(table[:-1]).all():
+        raise RequestError("Values to predict must be finite, and a label is not.")
+    return Relabelled(source, (), table)

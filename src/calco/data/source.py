@@ -152,13 +152,14 @@ class Subset:
 
 
 class Relabelled:
-    """A source whose labels are indices of other classes, by the table from its own to those."""
+    """A source whose labels are others: indices of `classes`, or values, by the table from its own to those.
 
-    def __init__(self, source: Source, classes: tuple[str, ...]) -> None:
-        self.source, self.classes = source, classes
+    The last entry of the table is what -1 looks up.
+    """
+
+    def __init__(self, source: Source, classes: tuple[str, ...], table: np.ndarray) -> None:
+        self.source, self.classes, self.table = source, classes, table
         self.levels, self.slow, self.names, self.dtypes = source.levels, source.slow, source.names, source.dtypes
-        # The last entry is what -1 looks up: places of a mask that are ignored stay so.
-        self.table = np.array([*(classes.index(name) for name in source.classes), -1])
 
     def __len__(self) -> int:
         return len(self.source)
@@ -184,7 +185,10 @@ def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
     for name in source.classes:
         if name not in classes:
             raise one_of("label", name, classes)
-    return source if source.classes == classes else Relabelled(source, classes)
+    if source.classes == classes:
+        return source
+    # Places of a mask that are ignored stay so.
+    return Relabelled(source, classes, np.array([*(classes.index(name) for name in source.classes), -1]))
 
 
 def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -102,6 +102,11 @@ def as_tensor(estimator: Estimator, source: Source, most: int | None = None) -> 
     return torch.cat([estimator.schema_.encode(part.take(some).x) for some in rows])
 
 
+def labels_of(source: Source) -> np.ndarray:
+    """Class indices, or values, of all examples: (n,)."""
+    return np.asarray(source.take(np.arange(len(source))).y)
+
+
 def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
     """`n` samples as the model sees them, as precise as the data are: (n, ...). Metrics that follow share them."""
     return _drawn(estimator.model_, estimator, n, seed)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from calco.data import Source, Valued, with_classes
+from calco.data import Source, valued, with_classes
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, role
+from calco.evaluation.figures import Figure, labels_of, role
 
 
 def prediction_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
@@ -24,7 +24,7 @@ def _of_classes(estimator: Estimator, source: Source, train: Source, told: str) 
     truth, p = classified(estimator, source)
     n, names = len(truth), estimator.schema_.classes
     right = p.argmax(1) == truth
-    known = _labels(with_classes(train, names))
+    known = labels_of(with_classes(train, names))
     shares = (np.bincount(known[known >= 0], minlength=len(names)) + 1.0) / ((known >= 0).sum() + len(names))
     loss = -np.log(np.maximum(p[np.arange(n), truth], 1e-12))
     constant = f"{names[int(shares.argmax())]} always, the commonest class of the training data"
@@ -46,8 +46,8 @@ def _of_classes(estimator: Estimator, source: Source, train: Source, told: str) 
 
 
 def _of_values(estimator: Estimator, source: Source, train: Source, told: str) -> list[Figure]:
-    truth = _labels(Valued(source))
-    mean = float(np.nanmean(_labels(Valued(train))))
+    truth = labels_of(valued(source))
+    mean = float(np.nanmean(labels_of(valued(train))))
     wrong, base = (estimator.predict(source) - truth) ** 2, (truth - mean) ** 2
     n, constant = len(truth), "the mean of the training data always"
     rng, rows = np.random.default_rng(0), np.arange(n)
@@ -61,10 +61,6 @@ def _of_values(estimator: Estimator, source: Source, train: Source, told: str) -
         Figure("R squared", float(1 - wrong.mean() / max(base.mean(), 1e-300)), "", protocol, "higher", error, 0.0, constant),
         Figure("error of values", root, "unit of the labels", about, "lower", spread, float(base.mean() ** 0.5), constant),
     ]
-
-
-def _labels(source: Source) -> np.ndarray:
-    return np.asarray(source.take(np.arange(len(source))).y)
 
 
 def classified(estimator: Estimator, source: Source) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from calco.clusters import k_means
 from calco.data import Source, with_classes
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, role, same, some_of
+from calco.evaluation.figures import Figure, as_tensor, labels_of, role, same, some_of
 from calco.evaluation.reconstruction import fitted_pca
 from calco.maths.clusters import cluster_accuracy
 
@@ -33,7 +33,7 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
         return []
     source = with_classes(source, train.classes)
     fitted, tested = some_of(train, FITTED_ON), some_of(source, MEASURED_ON)
-    y, truth = (np.asarray(part.take(np.arange(len(part))).y) for part in (fitted, tested))
+    y, truth = (labels_of(part) for part in (fitted, tested))
     if len(np.unique(y)) < 2:
         return []
     codes = estimator.encode(fitted), estimator.encode(tested)

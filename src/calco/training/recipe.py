@@ -121,8 +121,8 @@ def check_type(name: str, value: object, hint: Any) -> None:
         if value is None and NoneType in get_args(hint):
             return
         kinds = [kind for kind in get_args(hint) if kind is not NoneType]
-        if any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds):
-            return
+        if any(isinstance(kind, type) and kind not in (bool, int, float) and isinstance(value, kind) for kind in kinds):
+            return  # numbers have rules of their own below
         hint = kinds[0]
     if get_origin(hint) is Literal:
         if value not in get_args(hint):

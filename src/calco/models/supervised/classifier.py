@@ -14,7 +14,8 @@ from calco.contract import Batch, Model, Verdict
 from calco.data import Schema, Source, with_classes
 from calco.maths.consistency import confident, divergence, entropy
 from calco.memory import kept
-from calco.models.supervised.predictor import Predictor, PredictorModel
+from calco.models.supervised.head import PredictorModel
+from calco.models.supervised.predictor import Predictor
 from calco.verbs import names_of
 
 UNDECIDED = 0.3

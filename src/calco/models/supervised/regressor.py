@@ -11,9 +11,10 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 
 from calco.contract import Batch, Model
-from calco.data import Schema, Source, Valued
+from calco.data import Schema, Source, valued
 from calco.errors import RequestError
-from calco.models.supervised.predictor import Predictor, PredictorModel
+from calco.models.supervised.head import PredictorModel
+from calco.models.supervised.predictor import Predictor
 
 
 class RegressorModel(PredictorModel):
@@ -62,12 +63,12 @@ class Regressor(RegressorMixin, Predictor):
 
     def understood(self, source: Source) -> Schema:
         """The schema of the data, without classes."""
-        Valued(source)  # labels that are no numbers are refused before anything is begun
+        valued(source)  # labels that are no numbers are refused before anything is begun
         return dataclasses.replace(super().understood(source), classes=())
 
     def fed(self, source: Source, schema: Schema, model: Model) -> Source:
         """With values in place of classes."""
-        return Valued(super().fed(source, schema, model))
+        return valued(super().fed(source, schema, model))
 
     def score(self, x: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
         """R squared: 1 minus the mean squared error over the variance of the labels."""
@@ -75,7 +76,7 @@ class Regressor(RegressorMixin, Predictor):
             source = self._open(x)
             if not source.classes:
                 raise RequestError("Predictions are measured by labels, and these data have none: give y.")
-            y = Valued(source).take(np.arange(len(source))).y
+            y = valued(source).take(np.arange(len(source))).y
         return float(r2_score(y, self.predict(x)))
 
     def _outputs(self, schema: Schema) -> int:
