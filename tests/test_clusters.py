@@ -9,6 +9,7 @@ from sklearn.datasets import make_moons
 
 import calco
 from calco.clusters import find_clusters
+from calco.data import Subset, open_data
 from calco.errors import RequestError
 from calco.maths.clusters import cluster_accuracy
 from calco.report import write_report
@@ -77,6 +78,17 @@ def test_the_report_shows_what_was_asked_for(tmp_path, capsys, monkeypatch):
     assert np.array_equal(table["cluster"], estimator.cluster("digits:test", 10, method="kmeans").cluster)
     write_report([estimator], "digits:test", tmp_path / "r.html", figures=[[]])
     assert "the same map: 10 clusters" in (tmp_path / "r.html").read_text()
+    monkeypatch.setattr("sys.argv", ["calco", *asked[:3], "--out", str(tmp_path / "c.csv")])
+    with pytest.raises(SystemExit):
+        main()
+    chosen = find_clusters(estimator.encode("digits:test"))
+    assert np.array_equal(pd.read_csv(tmp_path / "c.csv")["cluster"], chosen.cluster)
+    write_report([estimator], "digits:test", tmp_path / "r.html", figures=[[]])
+    assert chosen.about in (tmp_path / "r.html").read_text()  # the number is chosen again, not asked for
+    (run / "clusters.json").write_text('{"clusters": 50, "method": "graph", "seed": 0}')
+    few = Subset(open_data("digits:test"), np.arange(12))
+    write_report([estimator], few, tmp_path / "r.html", figures=[[]])
+    assert "the same map" not in (tmp_path / "r.html").read_text()
     (run / "clusters.json").write_text('{"clusters": "ten"}')
     with pytest.raises(RequestError, match="clusters"):
         write_report([estimator], "digits:test", tmp_path / "r.html", figures=[[]])

@@ -1,5 +1,7 @@
 """Comparisons: one split, one budget, ranks by purpose, going on after a stop."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 import calco
 from calco.comparison import PURPOSES, leaderboard, named, seconds_of, steps_within
 from calco.data import open_data, parts_of
-from calco.errors import RequestError
+from calco.errors import RequestError, RunError
 from calco.evaluation import Figure
 
 FEW = {"batch_size": 32, "lr_warmup": 0}
@@ -35,8 +37,13 @@ def test_budgets_that_make_no_sense_are_refused(budget):
 
 
 def test_models_of_one_family_are_told_apart():
-    assert list(named(models())) == ["autoencoder", "vae-latent=3-width=4", "vae-latent=2-width=4"]
+    assert list(named(models())) == [
+        "autoencoder",
+        "vae-latent=3-width=4-batch_size=32-lr_warmup=0",
+        "vae-latent=2-width=4-batch_size=32-lr_warmup=0",
+    ]
     assert list(named([calco.VAE(), calco.VAE()])) == ["vae", "vae+"]
+    assert list(named([calco.VAE(training={"lr": 0.5}), calco.VAE()])) == ["vae-lr=0.5", "vae"]
 
 
 def test_data_are_split_once_and_for_all():
@@ -57,7 +64,7 @@ def test_a_comparison_ranks_and_goes_on_where_it_was(tmp_path, monkeypatch):
 
     def watch(name, steps):
         def see(line):
-            if name == "vae-latent=2-width=4" and not stopped:
+            if name.startswith("vae-latent=2") and not stopped:
                 stopped.append(line)
                 raise KeyboardInterrupt
 
@@ -75,7 +82,9 @@ def test_a_comparison_ranks_and_goes_on_where_it_was(tmp_path, monkeypatch):
     features = ranked[ranked["purpose"] == "features"].sort_values("rank")
     assert list(features["rank"]) == [1, 2, 3]
     assert (np.diff(features["value"]) <= 0).all()
-    assert len(frame.attrs["advice"]) == 5
+    assert len(frame.attrs["advice"]) == 6  # and how it was measured
+    assert frame["protocol"].str.contains("287 held-out examples").any()
+    assert calco.evaluate(calco.load(out / "autoencoder"), "digits")  # what it learned from can be opened again
     assert pd.read_csv(out / "leaderboard.csv").shape == frame.shape
     page = (out / "report.html").read_text()
     assert "vae-latent=2-width=4" in page
@@ -88,6 +97,27 @@ def test_a_comparison_ranks_and_goes_on_where_it_was(tmp_path, monkeypatch):
     assert np.allclose(mine, again, rtol=1e-5)  # one seed, one split, one budget
     with pytest.raises(RequestError, match="another comparison"):
         calco.compare("digits", models(), 61, out=out)
+
+
+def test_a_model_that_diverges_is_left_out_and_said_to_be(tmp_path):
+    x = np.random.default_rng(0).normal(size=(300, 5))
+    wild = calco.VAE(latent=3, likelihood="gaussian", training={"lr": 1e6, "clip": 0.0, "lr_warmup": 0})
+    frame = calco.compare(x, [calco.Autoencoder(latent=2), wild], 60, out=tmp_path / "out")
+    assert set(frame["model"]) == {"autoencoder"}
+    assert any("vae is out" in sentence for sentence in frame.attrs["advice"])
+    again = calco.compare(x, [calco.Autoencoder(latent=2), wild], 60, out=tmp_path / "out")
+    assert again.equals(frame)
+    with pytest.raises(RunError, match="No model came to an end"):
+        calco.compare(x, [wild], 60)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_use_of_samples_is_measured_when_it_is_asked_for_later(tmp_path):
+    made = [calco.VAE(latent=3, width=4, conditional=True, training=FEW)]
+    assert not (calco.compare("digits", made, 30, out=tmp_path)["purpose"] == "use of samples").any()
+    later = calco.compare("digits", made, 30, out=tmp_path, use=True)
+    assert (later["purpose"] == "use of samples").sum() == 1
+    assert "given its label" in later[later["figure"] == "log likelihood"]["unit"].item()
 
 
 def test_several_at_once_are_what_they_are_one_by_one(tmp_path):
@@ -109,6 +139,28 @@ def test_steps_fit_the_time(monkeypatch):
     steps = [steps_within(models()[0], train, seconds) for seconds in (4, 12)]
     assert steps[0] >= 30
     assert steps[1] > 1.5 * steps[0]
+
+
+def test_neither_verdicts_nor_what_is_done_once_count_as_steps(monkeypatch):
+    now = [0.0]
+
+    class Slow(calco.Autoencoder):
+        """Steps of a second; the 15th takes 100, a verdict 40, the start and the end 10 each."""
+
+        def fit(self, x, y=None, *, report: Any = None, **options):
+            now[0] += 10
+            for step in range(1, 31):
+                now[0] += 100 if step == 15 else 1
+                report({"step": step, "lr": 0.1})
+            now[0] += 40
+            report({"step": 30, "held_out": 0.5})
+            now[0] += 10
+            return self
+
+    monkeypatch.setattr("calco.comparison.time.perf_counter", lambda: now[0])
+    train = open_data(np.zeros((100, 2)))
+    # The pilot takes 189 seconds, 159 of them beside its steps; 19 more verdicts cost 760.
+    assert steps_within(Slow(), train, 2000) == 2000 - 189 - 159 - 19 * 40
 
 
 def figure(name, value, error=0.1, baseline=None, better="higher"):

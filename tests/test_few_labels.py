@@ -2,15 +2,18 @@
 
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
 
 import calco
-from calco.data import open_data
+from calco.data import PartlyLabelled, Subset, open_data
 from calco.errors import RequestError
 from calco.evaluation.figures import labels_of
 from calco.few_labels import check_budgets, drawn, interval, transfer
+from calco.training import Interrupted
 
 SHORT = {"steps": 20, "batch_size": 32, "lr_warmup": 0}
 
@@ -68,6 +71,54 @@ def test_every_way_at_every_budget(encoder, tmp_path, monkeypatch):
     assert again.equals(frame)
     with pytest.raises(RequestError, match="another transfer"):
         transfer(encoder, "digits", [20], **options)
+
+
+def test_results_of_other_weights_are_not_taken_over(tmp_path):
+    made = [calco.Autoencoder(2, width=4, training={"steps": 4, "seed": seed}).fit("digits") for seed in (0, 1)]
+    transfer(made[0], "digits", [10], training=SHORT, draws=1, out=tmp_path)
+    with pytest.raises(RequestError, match="another transfer"):
+        transfer(made[1], "digits", [10], training=SHORT, draws=1, out=tmp_path)
+
+
+def test_only_examples_with_labels_are_drawn(encoder):
+    whole = open_data("digits")
+    partly = PartlyLabelled(Subset(whole, np.arange(100)), Subset(whole, np.arange(100, 600)))
+    frame = transfer(encoder, partly, [40], training=SHORT, draws=1, joint=True)
+    assert "20 examples" in frame["protocol"].iloc[0]
+    assert frame[frame["way"] == "logistic regression on raw values"]["mean"].item() > 0.3
+    with pytest.raises(RequestError, match="from 10 to 80"):
+        transfer(encoder, partly, [200], training=SHORT)
+
+
+def test_it_is_said_what_the_encoder_knew(tmp_path):
+    x, y = open_data("digits").take(np.arange(300))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    data = str(tmp_path / "data.npz")
+    without = calco.Autoencoder(2, width=4, training=SHORT).fit(data, out=tmp_path / "without")
+    told = transfer(without, data, [20], training=SHORT, draws=1)["protocol"].iloc[0]
+    assert "60 examples" in told
+    assert "which hold these" in told
+    told = transfer(without, "digits", [20], training=SHORT, draws=1)["protocol"].iloc[0]
+    assert "which hold these" not in told
+    by_labels = calco.Classifier(width=4, training=SHORT).fit(data, out=tmp_path / "with")
+    with pytest.raises(RequestError, match="learned from the labels of these data"):
+        transfer(by_labels, data, [20], training=SHORT)
+
+
+def test_a_signal_ends_it_and_nothing_half_learned_is_kept(encoder, tmp_path, monkeypatch):
+    steps = []
+
+    def stopped(self, batch):
+        steps.append(batch)
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return turns(self, batch)
+
+    turns = calco.Classifier.model_class.turns
+    monkeypatch.setattr(calco.Classifier.model_class, "turns", stopped)
+    with pytest.raises(Interrupted):
+        transfer(encoder, "digits", [20], training=SHORT, draws=1, out=tmp_path)
+    assert not (tmp_path / "transfer.json").exists()
 
 
 def test_values_are_predicted_too():

@@ -23,6 +23,10 @@ HALVINGS = 20
 """Of the range of resolutions, in search of a number of clusters, at most."""
 
 
+class TooFew(RequestError):
+    """There are not as many different codes as clusters."""
+
+
 class Clusters(NamedTuple):
     """The cluster of each example, (n,), from 0 and the largest first, and how they were found."""
 
@@ -44,13 +48,14 @@ def find_clusters(codes: np.ndarray, clusters: int = 0, method: Method = "graph"
         seed: of the starts and of the examples that are judged by.
 
     Raises:
-        RequestError: there are fewer different codes than clusters, or no such method.
+        TooFew: there are fewer different codes than clusters.
+        RequestError: no such method.
     """
     if method not in get_args(Method):
         raise one_of("method", method, get_args(Method))
-    different = len(np.unique(codes[: max(JUDGED, clusters)], axis=0))
+    different = len(np.unique(codes, axis=0))
     if clusters < 0 or clusters == 1 or different <= max(clusters, 2):
-        raise RequestError(f"{len(codes)} examples, {different} of them different, cannot make {clusters or 'some'} clusters.")
+        raise TooFew(f"{len(codes)} examples, {different} of them different, cannot make {clusters or 'some'} clusters.")
     how = f"a graph of {NEIGHBOURS} neighbours" if method == "graph" else "k-means"
     index, told = (_by_graph if method == "graph" else _by_means)(codes, clusters, min(MOST, different - 1), seed)
     count = int(index.max()) + 1

@@ -17,23 +17,34 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from calco.data import Source, parts_of
-from calco.errors import RequestError
+from calco.data import HELD_OUT, Source, open_data, split
+from calco.errors import RequestError, RunError
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
+from calco.evaluation.figures import some_of
+from calco.evaluation.use import USE, measure_use
 from calco.models import family, load
 from calco.report.page import save_figures, write_report
 from calco.report.sections import number
 from calco.runs import Run, read_json, write_json
-from calco.training import Training
+from calco.training import Diverged, Training
 
 PILOT, FIRST = 30, 5
 """Steps of the short run by which a budget in minutes is turned into steps, and those at its start that are not timed."""
+ONCE = 8.0
+"""Times the usual duration beyond which a step does what is done once in a run, such as where layers join."""
+MEASURED_ON = 10_000
+"""Held-out examples at most."""
+PROTOCOL = (
+    "Measured on a fifth of the data that no model learned from; errors are over examples, since each model was trained once."
+    " A set's test part was left alone: measure there what you take."
+)
 CLEAR = 2.0
 """Standard errors of a difference beyond which one model is called ahead of another."""
 
@@ -44,7 +55,7 @@ class Purpose(NamedTuple):
     name: str
     figure: str
     shared: bool = False
-    """Whether only figures with one baseline can be compared: densities of values made binary are none of grey ones."""
+    """Whether only figures with one baseline and unit can be compared: densities of binary values are none of grey ones."""
 
 
 PURPOSES = (
@@ -53,7 +64,8 @@ PURPOSES = (
     Purpose("features", "linear probe"),
     Purpose("reconstruction", "reconstruction error"),
     Purpose("prediction", "accuracy"),
-    Purpose("use of samples", "learned from samples alone"),
+    Purpose("prediction of values", "R squared"),
+    Purpose("use of samples", USE),
     Purpose("speed", "training speed"),
 )
 
@@ -87,7 +99,8 @@ def compare(
     """Train models on the same data within the same budget, measure all that each can answer, and rank them by purpose.
 
     Args:
-        data: anything that `open_data` opens. Of a named set the test part is measured on; of others a fifth is held out.
+        data: anything that `open_data` opens. A fifth is held out to rank by; a named set's test part is left alone, for
+            what is chosen here.
         models: estimators, several of one family too, or names of families, with their default recipes.
         budget: for the training of each: minutes ('5m'), seconds ('90s'), or steps.
         y: labels, where the data do not bring them.
@@ -104,12 +117,13 @@ def compare(
 
     Raises:
         RequestError: a model cannot learn from these data, or the folder is of another comparison.
-        RunError: a training failed, or was stopped; the same call goes on.
+        RunError: a training was stopped, and the same call goes on; or all of them diverged.
     """
     if not models:
         raise RequestError("There is nothing to compare: name at least one family.")
     estimators = named([family(model)() if isinstance(model, str) else model for model in models])
-    train, test = parts_of(data, y)
+    train, test = split(open_data(data, y), HELD_OUT, 0)
+    test = some_of(test, MEASURED_ON)
     if jobs < 1:
         raise RequestError(f"jobs is {jobs}: at least one model must be trained at a time.")
     with tempfile.TemporaryDirectory() as aside, _workers(jobs) as each:
@@ -117,11 +131,18 @@ def compare(
         plan = _plan(folder, estimators, train, budget, each, say or (lambda sentence: None))
         tasks = [(folder / name, estimators[name], train, test, steps, use) for name, steps in plan.items()]
         logs = [partial(watch, *item) if watch and jobs == 1 else None for item in plan.items()]
-        measured = list(each(_trained_and_measured, [(*task, log) for task, log in zip(tasks, logs, strict=True)]))
-        trained = [load(folder / name) for name in plan]
-        frame = leaderboard(list(plan), measured)
+        found = each(_trained_and_measured, [(*task, log) for task, log in zip(tasks, logs, strict=True)])
+        outcomes = dict(zip(plan, found, strict=True))
+        failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
+        measured = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
+        if not measured:
+            raise RunError(f"No model came to an end. {' '.join(failed.values())}")
+        frame = leaderboard(list(measured), list(measured.values()))
+        frame.attrs["advice"] += [f"{name} is out: {why}" for name, why in failed.items()] + [PROTOCOL]
         if out is not None:
-            write_report(trained, test, folder / "report.html", figures=measured, names=list(plan), lead=frame.attrs["advice"])
+            trained, lead = [load(folder / name) for name in measured], frame.attrs["advice"]
+            page = {"figures": list(measured.values()), "names": list(measured), "lead": lead}
+            write_report(trained, test, folder / "report.html", **page)
             frame.to_csv(folder / "leaderboard.csv", index=False)
     return frame
 
@@ -155,6 +176,8 @@ def named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
         if families.count(name) > 1:
             fresh = type(estimator)().get_params(deep=False)
             mine = {k: v for k, v in estimator.get_params(deep=False).items() if k != "training" and v != fresh[k]}
+            training, usual = vars(estimator.settings()), vars(type(estimator)().settings())
+            mine |= {k: v for k, v in training.items() if v != usual[k]}
             name = "-".join([name, *(f"{k}={v}" for k, v in mine.items())]).replace(os.sep, "_")
         while name in found:
             name += "+"
@@ -165,13 +188,24 @@ def named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
 def steps_within(estimator: Estimator, train: Source, seconds: float) -> int:
     """As many steps as leave a run, with its start, its end and the short run that is timed here, within these seconds."""
     times: dict[int, float] = {}
-    pilot = {**vars(estimator.settings()), "steps": PILOT, "log_every": 1, "evaluations": 1, "trackers": ()}
+    verdict = 0.0
+
+    def tell(line: dict[str, Any]) -> None:
+        nonlocal verdict
+        if "lr" in line:
+            times[line["step"]] = time.perf_counter()
+        elif "held_out" in line:
+            verdict = time.perf_counter() - times[PILOT]
+
+    usual = estimator.settings()
+    pilot = {**vars(usual), "steps": PILOT, "log_every": 1, "evaluations": 1, "trackers": ()}
     began = time.perf_counter()
-    short = _with(estimator, Training(**pilot))
-    short.fit(train, report=lambda line: times.update({line["step"]: time.perf_counter()}))
+    _with(estimator, Training(**pilot)).fit(train, report=tell)
     whole = time.perf_counter() - began
-    step = (times[PILOT] - times[FIRST]) / (PILOT - FIRST)
-    return max(PILOT, int((seconds - whole - (whole - step * PILOT)) / step))
+    timed = np.diff([times[i] for i in range(FIRST, PILOT + 1)])
+    step = float(timed[timed <= ONCE * np.median(timed)].mean())
+    left = seconds - whole - (whole - step * PILOT) - (usual.evaluations - 1) * verdict
+    return max(PILOT, int(left / step))
 
 
 def _plan(
@@ -200,15 +234,22 @@ def _plan(
 
 def _trained_and_measured(
     folder: Path, estimator: Estimator, train: Source, test: Source, steps: int, use: bool, watch: Callable[[], Any] | None
-) -> list[Figure]:
-    return _measured(folder, _trained(folder, estimator, train, steps, watch() if watch else None), train, test, use)
+) -> list[Figure] | str:
+    """The figures of a model, or why it has none."""
+    try:
+        trained = _trained(folder, estimator, train, steps, watch() if watch else None)
+    except Diverged as error:
+        if not error.usable:
+            return str(error)
+        trained = load(folder)  # as it was when it was best
+    return _measured(folder, trained, train, test, use)
 
 
 def _trained(folder: Path, estimator: Estimator, train: Source, steps: int, report: Any) -> Estimator:
     """A model of the comparison, trained to the end."""
     if (folder / "run.json").exists():
         run = Run(folder)
-        if run.record.get("status") == "finished":
+        if run.record.get("status") in ("finished", "diverged"):
             return load(folder)
         return type(estimator).from_run(run, weights=False).resume(train, report=report)
     whole = estimator.settings().changed({"steps": steps})
@@ -224,10 +265,14 @@ def _with(estimator: Estimator, training: Training) -> Estimator:
 def _measured(folder: Path, estimator: Estimator, train: Source, test: Source, use: bool) -> list[Figure]:
     """All that a model can answer, measured once."""
     path = folder / "report.json"
+    use = use and bool(getattr(estimator.model_, "classes", 0))
     if path.exists():
-        return [Figure(**figure) for figure in read_json(path)["figures"]]
-    conditional = bool(getattr(estimator.model_, "classes", 0))
-    figures = [*evaluate(estimator, test, train, use=use and conditional), _speed(estimator)]
+        figures = [Figure(**figure) for figure in read_json(path)["figures"]]
+        if not use or any(figure.name == USE for figure in figures):
+            return figures
+        figures += measure_use(estimator, test, train)
+    else:
+        figures = [*evaluate(estimator, test, train, use=use), _speed(estimator)]
     save_figures(path, test, figures)
     return figures
 
@@ -235,8 +280,9 @@ def _measured(folder: Path, estimator: Estimator, train: Source, test: Source, u
 def _speed(estimator: Estimator) -> Figure:
     settings, record = estimator.settings(), estimator.run_.record if estimator.run_ else {}
     seconds = max(float(record.get("seconds", 0.0)), 1e-9)
-    rate = settings.steps * settings.batch_size / seconds
-    protocol = f"{settings.steps:,} steps of {settings.batch_size} examples in {seconds:,.0f} s"
+    steps = max((line["step"] for line in estimator.history_), default=0)
+    rate = steps * settings.batch_size / seconds
+    protocol = f"{steps:,} steps of {settings.batch_size} examples in {seconds:,.0f} s"
     return Figure("training speed", rate, "examples a second", protocol, "higher")
 
 
@@ -249,11 +295,11 @@ def leaderboard(names: Sequence[str], measured: Sequence[list[Figure]]) -> pd.Da
     ]
     advice = []
     for purpose in PURPOSES:
-        mine = [row for row in rows if row["name"] == purpose.figure and math.isfinite(row["value"])]
+        mine = [row for row in rows if row["name"] == purpose.figure and math.isfinite(row["value"] or math.nan)]
         groups: list[list[dict[str, Any]]] = []
         for row in mine:
             row["purpose"] = purpose.name
-            fitting = (g for g in groups if not purpose.shared or _alike(g[0]["baseline"], row["baseline"]))
+            fitting = (g for g in groups if not purpose.shared or _alike(g[0], row))
             group = next(fitting, None)
             if group is None:
                 groups.append([row])
@@ -270,8 +316,9 @@ def leaderboard(names: Sequence[str], measured: Sequence[list[Figure]]) -> pd.Da
     return frame
 
 
-def _alike(a: float | None, b: float | None) -> bool:
-    return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6)
+def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    one, other = (math.nan if row["baseline"] is None else row["baseline"] for row in (a, b))
+    return math.isclose(one, other, rel_tol=1e-6) and a["unit"] == b["unit"]
 
 
 def _sentence(purpose: Purpose, group: list[dict[str, Any]], several: bool) -> str:

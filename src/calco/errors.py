@@ -1,4 +1,4 @@
-"""The two errors that calco raises on purpose, and a helper that guesses what was meant."""
+"""The two errors that calco raises on purpose, and helpers that say what is allowed."""
 
 import difflib
 from collections.abc import Iterable
@@ -26,3 +26,25 @@ def one_of(what: str, given: object, allowed: Iterable[object]) -> RequestError:
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return RequestError(f"Unknown {what} {str(given)!r}: choose from {', '.join(names)}.{hint}")
+
+
+def at_least(owner: object, least: float, *names: str) -> None:
+    """Raise unless each of these attributes of a set of settings is at least `least`.
+
+    Raises:
+        RequestError: one is smaller.
+    """
+    for name in names:
+        if getattr(owner, name) < least:
+            raise RequestError(f"{name} is {getattr(owner, name)}: it must be at least {least}.")
+
+
+def below_one(owner: object, *names: str) -> None:
+    """Raise unless each of these attributes of a set of settings is a share, at least 0 and below 1.
+
+    Raises:
+        RequestError: one is not.
+    """
+    for name in names:
+        if not 0 <= getattr(owner, name) < 1:
+            raise RequestError(f"{name} is {getattr(owner, name)}: it is a share, at least 0 and below 1.")

@@ -6,7 +6,6 @@ resuming and loading are here, the verbs in `calco.verbs`.
 
 import os
 import platform
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, get_type_hints
@@ -24,7 +23,7 @@ from calco.data import (
     Schema,
     Source,
     infer_schema,
-    open_data,
+    reopened,
     schema_from_json,
     split,
     with_classes,
@@ -135,7 +134,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
 
         Raises:
             RequestError: data or settings are wrong; nothing was started.
-            RunError: training failed; the last checkpoint is in `out`.
+            RunError: training failed, or a signal stopped it; the last checkpoint is in `out`. Without a folder the
+                estimator is fitted as far as it had come.
         """
         self.check_params()
         source = self._open(x, y, reset=True)
@@ -198,10 +198,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             raise
         self._conclude(model, source, schema, settings, run, lines, "finished" if finished else "interrupted")
         if not finished:
-            if run is None:
-                warnings.warn("Training was stopped by a signal: the model is as it was then.", stacklevel=3)
-                return self
-            raise Interrupted(f"Stopped by a signal; the run is saved. Go on with: calco resume {run.path}")
+            left = f"the run is saved. Go on with: calco resume {run.path}" if run else "the model is as it was then."
+            raise Interrupted(f"Stopped by a signal; {left}")
         return self
 
     def _conclude(
@@ -330,18 +328,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """Data that a run used, from where they were or as given again."""
         if x is None and record.get("open") is None:
             raise RequestError(f"This run used data in memory ({record.get('about')}): give the same data to resume it.")
-        source = self._open(x, y) if x is not None else open_data(**record["open"])
+        source = self._open(x, y) if x is not None else reopened(record["open"])
         if source.describe().get("fingerprint") != record.get("fingerprint"):
             raise RequestError(f"These are not the data of the run ({record.get('about')}): their fingerprints differ.")
         return source
-
-
-def at_least(estimator: Estimator, least: float, *names: str) -> None:
-    """Raise unless each of these hyper-parameters is at least `least`.
-
-    Raises:
-        RequestError: one is smaller.
-    """
-    for name in names:
-        if getattr(estimator, name) < least:
-            raise RequestError(f"{name} is {getattr(estimator, name)}: it must be at least {least}.")

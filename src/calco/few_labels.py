@@ -15,9 +15,10 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.linear_model import RidgeCV
 
-from calco.data import PartlyLabelled, Source, Subset, parts_of, valued, with_classes
+from calco.data import PartlyLabelled, Source, Subset, labelled_part, open_data, parts_of, valued, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
+from calco.evaluation.features import Extractor
 from calco.evaluation.figures import as_tensor, labels_of, some_of
 from calco.evaluation.probes import linear
 from calco.evaluation.reconstruction import fitted_pca
@@ -76,14 +77,17 @@ def transfer(
 
     Returns:
         A way at a budget a row: way, labels, mean, low and high (its 95% interval, Student's t over the draws), gain and
-        gain_low, gain_high over the same net from scratch, draw by draw; metric, about, and a column for each draw.
+        gain_low, gain_high over the same net from scratch, draw by draw; metric, about, a column for each draw, protocol.
 
     Raises:
-        RequestError: the family cannot transfer, a budget is too large or too small, or the folder holds another transfer.
+        RequestError: the family cannot transfer or learned from the labels of these data, a budget is too large or too small,
+            or the folder holds another transfer.
     """
     encoder = run if isinstance(run, Estimator) else load(run)
     encoder.require("transfer")
+    model: Any = encoder.model_
     train, test = parts_of(data, y)
+    pool = labelled_part(train)
     if len(train.classes) < 2:
         raise RequestError("Transfer is measured with labels of two classes or more: give data that bring them.")
     maker: Any = family(predictor)
@@ -95,11 +99,13 @@ def transfer(
     if metric == "accuracy":
         test = with_classes(test, train.classes)
     budgets = sorted(set(budgets))
-    check_budgets(budgets, train, metric)
+    check_budgets(budgets, pool, metric)
+    protocol = f"{metric} on {_told(encoder, data, y, test)}; mean of {draws} draws, intervals by Student's t over them"
     settings = {**(options or {}), "training": dict(training or {})}
     truth = labels_of(test if metric == "accuracy" else valued(test))
     plan = {
         "encoder": encoder.record(),
+        "weights": Extractor("encoder", model.feed_forward()).digest,
         "data": train.describe()["fingerprint"],
         "predictor": predictor,
         "options": {**settings, "joint": joint},
@@ -115,7 +121,7 @@ def transfer(
     every = ways(encoder, train, test, maker, settings, joint, metric)
     for budget in budgets:
         for draw in range(draws):
-            few = Subset(train, drawn(train, budget, draw, metric))
+            few = Subset(pool, drawn(pool, budget, draw, metric))
             for way in every:
                 key = f"{way.name}, {budget} labels, draw {draw}"
                 if key not in results:
@@ -125,13 +131,35 @@ def transfer(
                 found.setdefault((way.name, budget), []).append(results[key])
         if say is not None:
             say(f"{budget:,} labels: " + ", ".join(f"{way.name} {np.mean(found[way.name, budget]):.3f}" for way in every))
-    frame = table(found, every, metric)
+    frame = table(found, every, metric).assign(protocol=protocol)
     if folder is not None:
         from calco.report.pictures import save_transfer
 
         frame.to_csv(folder / "transfer.csv", index=False)
         save_transfer(frame, folder / "transfer.png")
     return frame
+
+
+def _told(encoder: Estimator, data: Any, y: Any, test: Source) -> str:
+    """What is measured on, and what the encoder knows of it.
+
+    Raises:
+        RequestError: it learned from labels of these data.
+    """
+    known = encoder.run_.record.get("data") if encoder.run_ else None
+    told = f"{len(test):,} examples of {test.describe()['about']}"
+    if known is None:
+        return f"{told}; the encoder learned from data in memory"
+    learned = f"{told}; the encoder learned from {known['n']:,} examples of {known['about']}"
+    whole = labelled_part(open_data(data, y)).describe()["fingerprint"]
+    if whole not in (known["fingerprint"], *known.get("parts", ())):
+        return learned
+    if encoder.__sklearn_tags__().target_tags.required:
+        raise RequestError(
+            "The encoder learned from the labels of these data, of which a few are to be enough here: give one that learned"
+            " without labels, or other data."
+        )
+    return f"{learned}, which hold these" if isinstance(test, Subset) else learned
 
 
 def ways(
@@ -170,7 +198,7 @@ def ways(
         Way("fine-tuned", f"{name}, fine-tuned with a head", predictor("fine_tuned")),
         Way("frozen", f"a head on {name}, which stays as it is", predictor("frozen")),
         Way("from scratch", "the same net with random weights", predictor("random")),
-        Way(f"{simple} on raw values", "penalty chosen on the labelled examples", on_values),
+        Way(f"{simple} on raw values", "penalty chosen on a part of the labelled examples, where there are 50", on_values),
     ]
     if joint:
         found.insert(

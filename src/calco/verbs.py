@@ -124,14 +124,15 @@ class Verbs(BaseEstimator):
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
 
-    def batches(self, x: Any, y: Any = None, labelled: bool = True) -> Iterator[Batch]:
+    def batches(self, x: Any, y: Any = None, labelled: bool = False) -> Iterator[Batch]:
         """Data as batches of at most 500, fewer of large examples, in order.
 
-        Labels, if wanted and there, are indices of the classes trained on.
+        Labels, where they are wanted or the model is conditional on them, are indices of the classes trained on; other models
+        do not look at labels, which may be of other classes.
         """
         self._fitted()
         source, device = self._open(x, y), device_of(self.model_)
-        labelled = bool(labelled and source.classes and self.schema_.classes)
+        labelled = bool((labelled or getattr(self.model_, "classes", 0)) and source.classes and self.schema_.classes)
         if labelled:
             source = with_classes(source, self.schema_.classes)
         for batch in batches(source, self.schema_, chunk_of(self.schema_)):
@@ -199,7 +200,7 @@ class Verbs(BaseEstimator):
         """The class of each example, as `names_of` gives them, or its value, float64: (n,)."""
         model: Any = self._model()
         with torch.inference_mode(), kept():
-            found = [model.predict(batch.x).cpu() for batch in self.batches(x, labelled=False)]
+            found = [model.predict(batch.x).cpu() for batch in self.batches(x)]
         told = torch.cat(found).numpy()
         return names_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
 

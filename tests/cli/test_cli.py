@@ -437,6 +437,22 @@ def test_a_stopped_run_on_resized_images_goes_on(calco, tmp_path, pictures):
     assert code == 0, said
 
 
+def test_families_side_by_side(calco, tmp_path):
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    np.save(tmp_path / "x.npy", x)
+    asked = ("compare", tmp_path / "x.npy", "--families", "autoencoder, vae", "--budget", "20", "--out", tmp_path / "out")
+    code, said = calco(*asked)
+    assert code == 0, said
+    assert "vae: 20 steps" in said
+    assert "For density take vae" in said
+    assert set(pd.read_csv(tmp_path / "out" / "leaderboard.csv")["model"]) == {"autoencoder", "vae"}
+    assert calco("evaluate", tmp_path / "out" / "vae", tmp_path / "x.npy")[0] == 0
+    assert calco(*asked)[0] == 0
+    code, said = calco(*asked[:3], "vae,nonsense", *asked[4:])
+    assert code == 2
+    assert "Unknown family" in said
+
+
 def test_few_labels(calco, tmp_path, runs):
     from sklearn.datasets import load_digits
 

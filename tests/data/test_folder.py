@@ -1,6 +1,7 @@
 """Folders of images."""
 
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -104,3 +105,14 @@ class TestFolder:
         save(tmp_path / "0" / "odd.png", size=(7, 7))
         with pytest.raises(RequestError, match="are not"):
             open_data(tmp_path).take(np.arange(7))
+
+
+def test_a_folder_goes_to_another_process(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((4, 4), ord(name), np.uint8)).save(tmp_path / name / "one.png")
+    source = module.Folder(sorted(tmp_path.rglob("*.png")), ["a", "b"], None, None, (4, 4), {"about": "two images"})
+    again = pickle.loads(pickle.dumps(source))
+    assert again.classes == ("a", "b")
+    assert np.array_equal(again.take(np.arange(2)).x, source.take(np.arange(2)).x)
+    assert list(again.take(np.arange(2)).y) == [0, 1]

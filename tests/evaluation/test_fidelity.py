@@ -1,5 +1,7 @@
 """Fidelity and Parzen estimates: protocols, floors, features that stay the same."""
 
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ import calco
 from calco.data import ArraySource, open_data
 from calco.errors import RequestError
 from calco.evaluation import evaluate
-from calco.evaluation.features import Extractor, extractor_for, label_model, read
+from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model, read
 from calco.evaluation.fidelity import measure_fidelity
 from calco.evaluation.parzen import k_means, log_density, parzen
+from calco.training import Interrupted
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
 
@@ -85,6 +88,22 @@ def test_the_classifier_behind_the_features_is_good(vae, digits):
     test, train = digits
     right = read(label_model(vae.schema_, train), images(vae, test)).numpy() == test.take(np.arange(360)).y
     assert right.mean() > 0.95
+
+
+def test_a_signal_leaves_no_net_half_trained(vae, digits, monkeypatch, tmp_path):
+    monkeypatch.setenv("CALCO_CACHE", str(tmp_path))
+    turns, steps = LabelModel.turns, []
+
+    def stopped(self, batch):
+        steps.append(batch)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return turns(self, batch)
+
+    monkeypatch.setattr(LabelModel, "turns", stopped)
+    with pytest.raises(Interrupted):
+        label_model(vae.schema_, digits[1])
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_ones_own_features_and_too_few_examples(vae, digits):

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 import calco
-from calco.data import open_data
+from calco.data import measured, open_data
 from calco.evaluation.prediction import prediction_figures
 from calco.report import write_report
 
@@ -65,3 +65,21 @@ def test_the_report_shows_confusions_and_the_surest_errors(tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "the surest errors" in page
     assert "Predictions" in page
+
+
+def test_labels_that_are_values_are_no_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 5))
+    y = x @ [1.0, 2, 0, 0, 0]
+    np.savez(tmp_path / "train.npz", x=x[:500], y=y[:500])
+    training = {"steps": 20, "batch_size": 32}
+    for made in (calco.Regressor(net="mlp", width=16, training=training), calco.Autoencoder(2, training=training)):
+        fitted = made.fit(str(tmp_path / "train.npz"), out=tmp_path / made.family)
+        names = {figure.name for figure in calco.evaluate(fitted, (open_data(x[500:], y[500:])))}
+        assert ("R squared" in names) == (made.family == "regressor")
+        assert "linear probe" not in names
+        write_report([fitted], open_data(x[500:], y[500:]), tmp_path / "r.html", figures=[[]])
+    few = open_data(x[:150], np.repeat([1.0, 2.0, 3.0], 50))
+    assert not measured(few)
+    assert measured(open_data(x, y))
+    assert not measured(open_data(x, [f"row {i}" for i in range(800)]))

@@ -69,6 +69,12 @@ def test_one_model_of_each_class_does_too(parts):
         "learned from samples and 20 real examples a class",
         "learned from samples and 100 real examples a class",
     ]
+    # Each model has a scale of its own, and its samples come back by one for all.
+    apart = train.x + 50.0 * train.y[:, None]
+    own = {label: calco.VAE(latent=1, training=SHORT).fit(apart[train.y == label]) for label in (0, 1)}
+    new = ArraySource(test.x + 50.0 * test.y[:, None], test.y)
+    alone, _ = measure_use(own, new, ArraySource(apart, train.y), amounts=(20,), synthetic=100, draws=1)
+    assert alone.value > 0.95
     with pytest.raises(RequestError, match="no model of the class 1"):
         measure_use({0: one}, test, train, amounts=(20,), synthetic=40, draws=1)
 

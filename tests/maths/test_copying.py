@@ -31,6 +31,34 @@ def test_low_precision_finds_the_same_neighbours(quick, monkeypatch):
     torch.testing.assert_close(found.distance, apart.amin(1))
 
 
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("width", [2, 10, 100])
+def test_rounding_hides_no_neighbour_in_tight_clusters(width, quick, monkeypatch):
+    monkeypatch.setattr("calco.maths.copying.quick_bf16", lambda: quick)
+    rng = torch.Generator().manual_seed(0)
+    others = 10 * torch.randn(5, width, generator=rng).repeat(400, 1) + 0.03 * torch.randn(2000, width, generator=rng)
+    x = torch.cat((others[:100], others[100:200] + 0.01 * torch.randn(100, width, generator=rng)))
+    apart = (x[:, None].double() - others.double()).norm(dim=2)
+    found = nearest(x, others)
+    assert (found.distance[:100] == 0).all()
+    torch.testing.assert_close(found.distance.double(), apart.amin(1), rtol=1e-4, atol=0)
+
+
+def test_copies_are_noticed_where_many_examples_are_equal():
+    rng = torch.Generator().manual_seed(0)
+    p = torch.rand(12, generator=rng)
+
+    def table(n: int) -> torch.Tensor:
+        return (torch.rand(n, 12, generator=rng) < p).double()
+
+    train, held = table(300), table(1000)
+    new, copied = copying(table(1000), train, held), copying(train[torch.randint(300, (1000,), generator=rng)], train, held)
+    assert new.usual > CLOSE
+    assert not new.suspected
+    assert copied.close == 1
+    assert copied.suspected
+
+
 def test_the_distance_of_a_copy_is_exactly_nothing():
     x = (1000 + torch.rand(2000, 300, generator=torch.Generator().manual_seed(0))).float()
     assert (nearest(x[:50], x).distance == 0).all()

@@ -269,6 +269,21 @@ def test_views_show_the_same_thing_otherwise():
     assert all(torch.equal(a, b) or torch.equal(a, b.flip(2)) for a, b in zip(mirrored, x, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"zoom": 1.0}, "zoom is 1.0: it is a share, at least 0 and below 1"),
+        ({"erase": 1.5}, "erase is 1.5: it is a share, from 0 to 1"),
+        ({"rotate": -1.0}, "rotate is -1.0: it must be at least 0"),
+        ({"threshold": 1.0}, "threshold is 1.0"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+    ],
+)
+def test_options_out_of_range_are_named(wrong, words):
+    with pytest.raises(RequestError, match=words):
+        calco.Classifier(**wrong, training=SHORT).fit(X[:40], Y[:40])
+
+
 def test_weights_begin_with_unit_variance():
     torch.manual_seed(0)
     x = torch.rand(200, 1, 12, 12)
@@ -315,3 +330,31 @@ def test_the_reach_of_a_move_is_a_share_of_the_distance_to_a_neighbour():
 def test_subsets_of_both_are_refused_by_nobody():
     source = Subset(PartlyLabelled(open_data(X[:50], Y[:50]), open_data(X[50:100])), np.arange(40))
     assert source.classes == tuple(str(i) for i in range(10))
+
+
+def test_values_are_learned_where_most_are_missing():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 5))
+    y = x @ np.array([1.0, -2.0, 0.5, 0.0, 0.0])
+    training = {"steps": 300, "batch_size": 64, "log_every": 50}
+    fitted = calco.Regressor(net="mlp", width=32, training=training).fit(x[:60], y[:60], unlabelled=x[60:300])
+    assert fitted.model_.consistency == "adversarial"
+    assert fitted.score(x[300:], y[300:]) > 0.8
+
+
+@pytest.mark.parametrize("consistency", ["adversarial", "views"])
+def test_a_frozen_encoder_stays_as_it_is_where_predictions_are_to_be_consistent(consistency, encoders):
+    encoder = encoders["autoencoder"]
+    made = calco.Classifier(encoder, encoder_use="frozen", consistency=consistency, training=SHORT)
+    fitted = made.fit(X[:40], Y[:40], unlabelled=X[40:90])
+    given, kept = encoder.model_.feed_forward().state_dict(), fitted.model_.encoder.state_dict()
+    assert all(torch.equal(given[name], kept[name]) for name in given)
+    assert all(np.isfinite(line["loss"]) for line in fitted.history_)
+
+
+def test_an_encoder_learned_with_other_classes_serves_too():
+    letters = np.array(["a", "b"])[(Y > 4).astype(int)]
+    encoder = calco.VAE(3, width=4, training=SHORT).fit(X[:100], Y[:100])
+    other = open_data(X[100:160], letters[100:160])
+    assert encoder.encode(other).shape == (60, 3)
+    assert calco.Classifier(encoder, training=SHORT).fit(other).schema_.classes == ("a", "b")

@@ -100,8 +100,9 @@ def test_a_signal_without_a_folder_keeps_the_model(monkeypatch):
     def interrupt(line):
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.warns(UserWarning, match="stopped by a signal"):
-        estimator = families()[name](training={**SETTINGS, "patience": 0}).fit(data(), report=interrupt)
+    estimator = families()[name](training={**SETTINGS, "patience": 0})
+    with pytest.raises(Interrupted, match="the model is as it was"):
+        estimator.fit(data(), report=interrupt)
     assert estimator.history_[-1]["step"] < 90
     assert len(estimator.sample(2)) == 2
 

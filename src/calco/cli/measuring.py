@@ -123,7 +123,16 @@ def compare(
             shown.close()
             return shown.enter_context(Display(steps, f"{name} on {data}")).report
 
-        frame = run(options.named(data), families.split(","), budget, out=out, use=use, jobs=jobs, say=told.done, watch=watch)
+        frame = run(
+            options.named(data),
+            [name.strip() for name in families.split(",")],
+            budget,
+            out=out,
+            use=use,
+            jobs=jobs,
+            say=told.done,
+            watch=watch,
+        )
     print_leaders(frame)
     print("\n".join(frame.attrs["advice"]))
     print(f"All figures in {out / 'leaderboard.csv'}; side by side in {(out / 'report.html').resolve()}")
@@ -166,7 +175,7 @@ def transfer(
         say=Display(0, "").done,
     )
     print_transfer(frame)
-    print(f"Intervals are of 95% over {draws} draws; gains are over the same net from scratch, draw by draw.")
+    print(f"{frame['protocol'].iloc[0]}, of 95%; gains are over the same net from scratch, draw by draw.")
     print(f"All in {folder / 'transfer.csv'}; drawn in {(folder / 'transfer.png').resolve()}")
 
 

@@ -201,7 +201,7 @@ def cluster(
     found = estimator.cluster(source, clusters, method=method, seed=seed)
     write_array(out, found.cluster[:, None], ["cluster"])
     sizes = np.bincount(found.cluster)
-    write_json(run / "clusters.json", {"clusters": len(sizes), "method": method, "seed": seed})
+    write_json(run / "clusters.json", {"clusters": clusters, "method": method, "seed": seed})
     print(f"{found.about}, of {', '.join(f'{size:,}' for size in sizes)} examples; each in {out}")
     y = source.take(np.arange(len(source))).y if source.classes else None
     if y is not None and y.ndim == 1:

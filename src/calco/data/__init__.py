@@ -11,7 +11,7 @@ import torch
 from calco.data.images import ImageSchema
 from calco.data.masks import VOID, MaskedSource
 from calco.data.paired import open_masked
-from calco.data.partly import PartlyLabelled, labelled_part, mixed, valued
+from calco.data.partly import PartlyLabelled, labelled_part, measured, mixed, valued
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, split, with_classes
@@ -19,6 +19,7 @@ from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
 __all__ = [
+    "HELD_OUT",
     "ArraySource",
     "ImageSchema",
     "MaskedSource",
@@ -34,9 +35,11 @@ __all__ = [
     "check_columns",
     "infer_schema",
     "labelled_part",
+    "measured",
     "mixed",
     "open_data",
     "parts_of",
+    "reopened",
     "schema_from_json",
     "split",
     "valued",
@@ -83,8 +86,9 @@ def open_data(
     if unlabelled is not None:
         reading: dict[str, Any] = {"size": size, "mode": mode, "skip_corrupt": skip_corrupt}
         labelled = open_data(data, y, part=part, labels=labels, **reading)
-        found = unlabelled if isinstance(unlabelled, Mapping) else {"data": unlabelled, **_of_folders(unlabelled, reading)}
-        return PartlyLabelled(labelled, open_data(**found))
+        if isinstance(unlabelled, Mapping):
+            return PartlyLabelled(labelled, reopened(unlabelled))
+        return PartlyLabelled(labelled, open_data(unlabelled, **_of_folders(unlabelled, reading)))
     if masks is not None:
         if y is not None or labels is not None or size or skip_corrupt:
             raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")
@@ -120,6 +124,18 @@ def open_data(
         raise
     except (ValueError, TypeError) as error:
         raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
+
+
+def reopened(opening: Mapping[str, Any]) -> Source:
+    """The source whose `describe` says how to open it again.
+
+    Raises:
+        RequestError: it is not there any more.
+    """
+    source = open_data(**{name: value for name, value in opening.items() if name != "apart"})
+    for share, seed, side in opening.get("apart", ()):
+        source = split(source, share, seed)[side]
+    return source
 
 
 HELD_OUT = 0.2

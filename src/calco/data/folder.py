@@ -109,6 +109,11 @@ class Folder:
         self.y, self.classes = encode_labels(y, len(files))
         self.pool = ThreadPoolExecutor(WORKERS)
 
+    def __reduce__(self) -> Any:
+        """For another process: threads stay behind."""
+        y = None if self.y is None else np.asarray(self.classes)[self.y]
+        return type(self), (self.files, y, self.size, self.mode, self.shape, self.described)
+
     def __len__(self) -> int:
         return len(self.files)
 

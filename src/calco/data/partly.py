@@ -10,6 +10,8 @@ from calco.errors import RequestError
 
 UNLABELLED = -1
 """The class index of an example without a label."""
+CLASSES = 100
+"""Different numbers among the labels that may be names of classes."""
 PARTS = 4
 """One in so many examples that a partly labelled source hands out in training has its label."""
 
@@ -71,6 +73,16 @@ def mixed(source: PartlyLabelled) -> Subset:
     few, many = len(source.labelled), len(source.unlabelled)
     times = max(1, -(-many // ((PARTS - 1) * few)))
     return Subset(source, np.concatenate((np.tile(np.arange(few), times), np.arange(few, few + many))))
+
+
+def measured(source: Source) -> bool:
+    """Whether labels look like values to predict, rather than names of classes: numbers, and very many different ones."""
+    if len(source.classes) <= max(CLASSES, len(source) / 20):
+        return False
+    try:
+        return bool(np.isfinite([float(name) for name in source.classes]).all())
+    except ValueError:
+        return False
 
 
 def valued(source: Source) -> Source:

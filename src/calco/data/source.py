@@ -130,10 +130,16 @@ class ArraySource:
 
 
 class Subset:
-    """Some rows of another source."""
+    """Some rows of another source.
 
-    def __init__(self, source: Source, rows: np.ndarray) -> None:
-        self.source, self.rows = source, rows
+    Args:
+        source: the other.
+        rows: of it.
+        apart: share, seed and side of the `split` that gives these rows, by which they can be opened again.
+    """
+
+    def __init__(self, source: Source, rows: np.ndarray, apart: tuple[float, int, int] | None = None) -> None:
+        self.source, self.rows, self.apart = source, rows, apart
         self.classes, self.levels, self.slow = source.classes, source.levels, source.slow
         self.names, self.dtypes = source.names, source.dtypes
 
@@ -145,10 +151,15 @@ class Subset:
         return self.source.take(self.rows[rows])
 
     def describe(self) -> dict[str, Any]:
-        """What it is; the fingerprint is of the whole and of the rows, and no name opens just these rows again."""
+        """What it is; the fingerprint is of the whole and of the rows, which can be opened again where they are of a split."""
         whole = self.source.describe()
         digest = hashlib.sha256(whole["fingerprint"].encode() + np.asarray(self.rows, np.int64).tobytes())
-        return {**whole, "n": len(self), "part_of": len(self.source), "fingerprint": digest.hexdigest(), "open": None}
+        again = (
+            whole["open"] and {**whole["open"], "apart": [*whole["open"].get("apart", []), [*self.apart]]}
+            if self.apart
+            else None
+        )
+        return {**whole, "n": len(self), "part_of": len(self.source), "fingerprint": digest.hexdigest(), "open": again}
 
 
 class Relabelled:
@@ -250,7 +261,11 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
             " another share."
         )
     order = np.random.default_rng([seed, 2**32]).permutation(len(source))
-    return Subset(source, np.sort(order[held:])), Subset(source, np.sort(order[:held]))
+    rest, apart = (
+        Subset(source, np.sort(order[held:]), (share, seed, 0)),
+        Subset(source, np.sort(order[:held]), (share, seed, 1)),
+    )
+    return rest, apart
 
 
 def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from calco.data import ArraySource, ImageSchema
-from calco.evaluation.features import LabelModel, read
-from calco.training import Training, train
+from calco.evaluation.features import LabelModel, learn, read
+from calco.training import Training
 
-RECIPE = Training(steps=500, lr=2e-3, lr_warmup=50, weight_decay=1e-3, precision="fp32", device="cpu")
+RECIPE = Training(steps=500, lr=2e-3, lr_warmup=50, weight_decay=1e-3, device="cpu")
 """How the net is trained."""
 
 
@@ -31,5 +31,5 @@ def learned(x: Tensor, y: Tensor, new: Tensor, seed: int = 0) -> Tensor:
         net = LabelModel((channels, height, width), len(classes))
     schema = ImageSchema(channels, height, width, "float32", 0.0, 1.0, None, True, tuple(classes))
     source = ArraySource(x.permute(0, 2, 3, 1).numpy(), y.numpy())
-    train(net, source, schema, RECIPE.changed({"seed": seed}))
+    learn(net, source, schema, RECIPE.changed({"seed": seed}))
     return read(net.cpu().eval(), new)

@@ -44,8 +44,8 @@ def copying_figures(estimator: Estimator, source: Source, train: Source) -> list
             name="samples close to training examples",
             value=found.close,
             error=found.close_error,
-            baseline=CLOSE,
-            baseline_name="the share of held-out examples that close, which defines what is called close",
+            baseline=found.usual,
+            baseline_name=f"held-out examples that close: the nearest {CLOSE:.0%} of them and what is as near",
             **shared,
         ),
         Figure(

@@ -17,10 +17,10 @@ from calco.estimator import Estimator
 from calco.nets.conv import ConvEncoder
 from calco.nets.features import RandomFeatures
 from calco.runs import read_tensors, write_tensors
-from calco.training import Training, train
+from calco.training import Interrupted, Training, train
 from calco.verbs import device_of
 
-RECIPE = Training(steps=2000, lr=2e-3, weight_decay=1e-3, precision="fp32", device="cpu")
+RECIPE = Training(steps=2000, lr=2e-3, weight_decay=1e-3, device="cpu")
 """How the net is trained whose features compare images with labels: alike everywhere, but for the rounding of machines."""
 CHUNK = 500
 
@@ -92,9 +92,19 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     if path.is_file():
         model.load_state_dict(read_tensors(path)[0])
     else:
-        train(model, source, schema, RECIPE)
+        learn(model, source, schema, RECIPE)
         write_tensors(path, model.state_dict())
     return model.cpu().eval()
+
+
+def learn(model: LabelModel, source: Source, schema: Schema, recipe: Training) -> None:
+    """Train a classifier to the end.
+
+    Raises:
+        Interrupted: a signal stopped it; figures of what it had learned would be wrong.
+    """
+    if not train(model, source, schema, recipe):
+        raise Interrupted("Stopped by a signal while a net that figures need was learning; nothing was measured.")
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, labelled_part, open_data, split
+from calco.data import Source, Subset, labelled_part, measured, open_data, reopened, split, valued
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.runs import Run
@@ -75,17 +75,23 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = 
     source = open_data(data, part="test")
     fitted_on = training_data(estimator, source) if train is None else open_data(train)
     source, fitted_on = labelled_part(source), labelled_part(fitted_on)
-    found = [
-        figure
-        for verb, metric in metrics()
-        if verb in estimator.capabilities_
-        for figure in metric(estimator, source, fitted_on)
-    ]
+    found = []
+    for verb, metric in metrics():
+        if verb in estimator.capabilities_:
+            # Predictions are measured by labels of any kind; all else takes them for classes.
+            parts = source, fitted_on
+            found += metric(estimator, *(parts if verb == "predict" else (classed(estimator, part) for part in parts)))
     if not use:
         return found
     from calco.evaluation.use import measure_use
 
     return found + measure_use(estimator, source, fitted_on)
+
+
+def classed(estimator: Estimator, source: Source) -> Source:
+    """A source without labels, where those are values and not classes."""
+    values = "predict" in estimator.capabilities_ and not estimator.schema_.classes
+    return valued(source) if source.classes and (values or measured(source)) else source
 
 
 def some_of(source: Source, most: int | None) -> Source:
@@ -103,8 +109,15 @@ def as_tensor(estimator: Estimator, source: Source, most: int | None = None) -> 
 
 
 def labels_of(source: Source) -> np.ndarray:
-    """Class indices, or values, of all examples: (n,)."""
-    return np.asarray(source.take(np.arange(len(source))).y)
+    """Class indices, or values, of all examples: (n,).
+
+    Raises:
+        RequestError: they have none, or more than one each.
+    """
+    y = source.take(np.arange(len(source))).y
+    if y is None or y.ndim != 1:
+        raise RequestError("This is measured with labels, one an example: give them.")
+    return y
 
 
 def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
@@ -152,7 +165,7 @@ def training_data(estimator: Estimator, source: Source) -> Source:
     if run is None or not run.opening():
         raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
     apart = (run.record.get("held_out") or {}).get("fingerprint") == source.describe()["fingerprint"]
-    return (data_of(run, "data") if apart else None) or open_data(**run.opening())
+    return (data_of(run, "data") if apart else None) or reopened(run.opening())
 
 
 def data_of(run: Run, name: Literal["data", "held_out"]) -> Source | None:
@@ -161,5 +174,5 @@ def data_of(run: Run, name: Literal["data", "held_out"]) -> Source | None:
     again = run.opening("data" if share else name)
     if not again:
         return None
-    source = open_data(**again)
+    source = reopened(again)
     return split(source, share, run.record["training"]["seed"])[name == "held_out"] if share else source

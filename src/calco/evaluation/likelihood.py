@@ -33,7 +33,9 @@ def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> l
         protocol += "; a density of the grey levels as real numbers, not their probability"
     how = "Gaussian with its mean and deviation" if continuous else "with its frequencies"
     name = f"constant model: values independent, each {how} in the training data"
-    figures = [Figure("log likelihood", float(values.mean()), "nats per example", protocol, "higher", spread, constant, name)]
+    # A label tells something of the example: a density given it is none of the example alone.
+    unit = "nats per example, given its label" if getattr(estimator.model_, "classes", 0) else "nats per example"
+    figures = [Figure("log likelihood", float(values.mean()), unit, protocol, "higher", spread, constant, name)]
     if levels and not continuous:
         bits = -1 / (size * math.log(2))
         figures.append(

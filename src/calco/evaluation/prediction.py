@@ -71,6 +71,6 @@ def classified(estimator: Estimator, source: Source) -> tuple[np.ndarray, np.nda
 @lru_cache(maxsize=4)
 def _classified(model: Any, estimator: Estimator, source: Source) -> tuple[np.ndarray, np.ndarray]:
     with torch.inference_mode():
-        parts = [(batch.y, model.probabilities(batch.x)) for batch in estimator.batches(source)]
+        parts = [(batch.y, model.probabilities(batch.x)) for batch in estimator.batches(source, labelled=True)]
     truth, p = zip(*parts, strict=True)
     return torch.cat(truth).cpu().numpy(), torch.cat(p).cpu().double().numpy()

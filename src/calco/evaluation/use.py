@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, open_data, with_classes
+from calco.data import Schema, Subset, open_data, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.classify import learned, learner
-from calco.evaluation.figures import Figure, as_data, as_tensor, role, some_of
+from calco.evaluation.figures import Figure, as_tensor, labels_of, role, some_of
 
+USE = "learned from samples alone"
+"""The figure by which models are ranked."""
 AMOUNTS = (10, 100)
 """Real examples of each class that are learned from."""
 SYNTHETIC = 500
@@ -54,17 +56,17 @@ def measure_use(
         raise RequestError("The use of samples is measured of a model that samples a class: fit one with --conditional.")
     first = next(iter(model.values())) if isinstance(model, Mapping) else model
     source = with_classes(source, train.classes)
-    y = _labels(train)
+    y = labels_of(train)
     fewest = int(np.bincount(y, minlength=len(train.classes)).min())
     amounts = [amount for amount in amounts if amount <= fewest]
     if not amounts:
         raise RequestError(f"A class has only {fewest} training examples: too few to compare samples with.")
     tested = some_of(source, MEASURED_ON)
-    new, truth = as_tensor(first, tested), torch.from_numpy(_labels(tested))
+    new, truth = as_tensor(first, tested), torch.from_numpy(labels_of(tested))
     alone = list[float]()
     found: dict[int, list[tuple[float, float]]] = {amount: [] for amount in amounts}
     for draw in range(draws):
-        made, asked = _made(model, train.classes, synthetic, draw)
+        made, asked = _made(model, first.schema_, train.classes, synthetic, draw)
         alone.append(_right(made, asked, new, truth, draw))
         for amount in amounts:
             rows = _drawn_rows(y, amount, draw)
@@ -76,12 +78,10 @@ def measure_use(
             found[amount].append((mixed, _right(real, labels, new, truth, draw)))
     protocol = (
         f"{learner(new)}, trained on {synthetic:,} samples of each of {len(train.classes)} classes{{}}; accuracy on"
-        f" {len(truth):,} {role(source, first, train=train)} examples; mean of {draws} draws"
+        f" {len(truth):,} {role(source, first, train=train)} examples; mean of {draws} draws{_known(model)}"
     )
     most = max(amounts)
-    figures = [
-        _figure("learned from samples alone", alone, [real for _, real in found[most]], most, protocol.format(""), paired=False)
-    ]
+    figures = [_figure(USE, alone, [real for _, real in found[most]], most, protocol.format(""), paired=False)]
     for amount, values in found.items():
         mixed, real = ([value[i] for value in values] for i in (0, 1))
         more = protocol.format(f" and {amount:,} real examples of each")
@@ -97,27 +97,29 @@ def _figure(name: str, values: list[float], real: list[float], amount: int, prot
     return Figure(name, float(np.mean(values)), "accuracy", protocol + said, "higher", error, float(np.mean(real)), base)
 
 
-def _labels(source: Source) -> np.ndarray:
-    y = source.take(np.arange(len(source))).y
-    if y is None or y.ndim != 1:
-        raise RequestError("The use of samples is measured with labels, one an example: give them.")
-    return y
-
-
 def _drawn_rows(y: np.ndarray, amount: int, seed: int) -> np.ndarray:
     """Rows of `amount` examples of each class."""
     rng = np.random.default_rng([seed, amount])
     return np.concatenate([rng.choice(np.flatnonzero(y == label), amount, replace=False) for label in np.unique(y)])
 
 
-def _made(model: Estimator | Mapping[Any, Estimator], classes: tuple[str, ...], n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """`n` samples of each class as a model sees them, as precise as the data are, and the classes asked for."""
+def _made(
+    model: Estimator | Mapping[Any, Estimator], schema: Schema, classes: tuple[str, ...], n: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """`n` samples of each class by one schema for all, as precise as the data are, and the classes asked for."""
     parts = []
     for name in classes:
         own = _model_of(model, name)
-        label = None if isinstance(model, Mapping) else name
-        parts.append(as_data(own, own.sample_tensor(n, label=label, seed=seed)))
+        samples = own.sample_tensor(n, label=None if isinstance(model, Mapping) else name, seed=seed)
+        parts.append(schema.encode(own.schema_.decode(samples)))
     return torch.cat(parts), torch.arange(len(classes)).repeat_interleave(n)
+
+
+def _known(model: Estimator | Mapping[Any, Estimator]) -> str:
+    """How much what samples had itself learned from, where its run tells."""
+    runs = [own.run_ for own in (model.values() if isinstance(model, Mapping) else [model])]
+    count = sum(run.record["data"]["n"] for run in runs if run)
+    return f"; what samples had learned from {count:,} labelled examples" if all(runs) else ""
 
 
 def _model_of(model: Estimator | Mapping[Any, Estimator], name: str) -> Estimator:

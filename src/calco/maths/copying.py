@@ -13,6 +13,8 @@ CLOSE = 0.05
 """The share of held-out examples by whose distance to the training examples a sample is called close."""
 BEST, BEST_LOW = 4, 32
 """Neighbours by inexact distances of which the nearest is found by exact ones; the second where those are in bf16."""
+TIE = 1e-5
+"""Share of a squared distance by which neighbours may differ and count as equally near."""
 SURE = 3.0
 """Standard errors that both shares must lie above their expectations to speak of copies."""
 
@@ -25,31 +27,55 @@ class Nearest(NamedTuple):
 
 
 def nearest(x: Tensor, others: Tensor) -> Nearest:
-    """The nearest of `others`, (m, width), to each of x, (n, width)."""
-    # Distances by matrix products lose the digits that tell a copy from what is nearly one, in low precision many: the best
-    # are taken again.
-    middle, low = others.mean(0), x.dtype == torch.float32 and x.device.type == "cpu" and quick_bf16()
-    kind, best = (torch.bfloat16, BEST_LOW) if low else (x.dtype, BEST)
+    """The nearest of `others`, (m, width), to each of x, (n, width).
+
+    By matrix products, whose distances lose the digits that tell a copy from what is nearly one: the best are taken again, and
+    where rounding may have hidden a nearer one, all are, each time more exactly.
+    """
+    kinds = [(x.dtype, BEST)]
+    if x.dtype == torch.float32 and x.device.type == "cpu" and quick_bf16():
+        kinds.insert(0, (torch.bfloat16, BEST_LOW))
+    distance, row = x.new_empty(len(x)), torch.empty(len(x), dtype=torch.long, device=x.device)
+    left = torch.arange(len(x), device=x.device)
+    for kind, best in kinds:
+        if not len(left):
+            break
+        distance[left], row[left], sure = _by_products(x[left], others, kind, best)
+        left = left[~sure]
+    for some in left.split(ROWS):
+        apart = torch.cdist(x[some], others, compute_mode="donot_use_mm_for_euclid_dist")
+        distance[some], row[some] = apart.min(1)
+    return Nearest(distance, row)
+
+
+def _by_products(x: Tensor, others: Tensor, kind: torch.dtype, best: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The nearest among the `best` by products in this precision, and whether it is nearest of all: distance, row, sure."""
+    middle, best = others.mean(0), min(best, len(others))
     centred = others - middle
-    length, centred, best = centred.square().sum(1), centred.to(kind), min(best, len(others))
-    rows = torch.cat(
-        [
-            (length - 2 * ((part - middle).to(kind) @ centred.T).to(x.dtype)).topk(best, 1, False).indices
-            for part in x.split(ROWS)
-        ]
-    )
-    distance, which = torch.cat(
-        [(part[:, None] - others[some]).norm(dim=2) for part, some in zip(x.split(ROWS), rows.split(ROWS), strict=True)]
-    ).min(1)
-    return Nearest(distance, rows.gather(1, which[:, None])[:, 0])
+    square = centred.square().sum(1)
+    centred, far = centred.to(kind), square.max().sqrt()
+    parts = []
+    for part in x.split(ROWS):
+        here = part - middle
+        short = (square - 2 * (here.to(kind) @ centred.T).to(x.dtype)).topk(best, 1, False)
+        distance, which = (part[:, None] - others[short.indices]).norm(dim=2).min(1)
+        # Both factors and their product were rounded, by half an eps each.
+        own = here.square().sum(1)
+        least = own + short.values[:, -1] - 3 * torch.finfo(kind).eps * own.sqrt() * far
+        sure = (distance == 0) | (distance.square() * (1 - TIE) <= least)
+        parts.append((distance, short.indices.gather(1, which[:, None])[:, 0], sure | (best == len(others))))
+    distances, rows, sures = zip(*parts, strict=True)
+    return torch.cat(distances), torch.cat(rows), torch.cat(sures)
 
 
 class Copying(NamedTuple):
     """Two shares of the samples that rise where a model copies, each with its standard error, and the pairs."""
 
     close: float
-    """Nearer to a training example than all but `CLOSE` of the held-out examples: `CLOSE` is expected. Blur raises it too."""
+    """As near to a training example as the nearest `CLOSE` of the held-out examples are. Blur raises it too."""
     close_error: float
+    usual: float
+    """The share of held-out examples as near: what `close` is without copying; above `CLOSE` where many are equally near."""
     sided: float
     """Nearest to a training example among those and the held-out ones. Noise does not lower it."""
     sided_error: float
@@ -61,7 +87,7 @@ class Copying(NamedTuple):
     @property
     def suspected(self) -> bool:
         """Whether both lie far above what is expected of samples that know the distribution but not the examples."""
-        return self.close - CLOSE > SURE * self.close_error and self.sided - self.expected > SURE * self.sided_error
+        return self.close - self.usual > SURE * self.close_error and self.sided - self.expected > SURE * self.sided_error
 
 
 def copying(samples: Tensor, train: Tensor, held: Tensor) -> Copying:
@@ -76,15 +102,16 @@ def copying(samples: Tensor, train: Tensor, held: Tensor) -> Copying:
         held: (k, width), others from the same distribution.
     """
     n = len(samples)
-    pairs, bound = nearest(samples, train), nearest(held, train).distance.quantile(CLOSE)
-    close = (pairs.distance < bound).double()
+    pairs, other = nearest(samples, train), nearest(held, train).distance
+    bound = other.quantile(CLOSE)
+    close, usual = (pairs.distance <= bound).double(), float((other <= bound).double().mean())
     share = float(close.mean())
     by_example = torch.zeros(len(train), dtype=torch.float64).index_add_(0, pairs.row, close - share)
     # The bound is itself an estimate, of a quantile.
-    close_error = float((by_example.square().sum() / n**2 + CLOSE * (1 - CLOSE) / len(held)).sqrt())
+    close_error = float((by_example.square().sum() / n**2 + usual * (1 - usual) / len(held)).sqrt())
     expected = len(train) / (len(train) + len(held))
     other = nearest(samples, held)
     sided = pairs.distance <= other.distance
     crowd = torch.bincount(torch.where(sided, pairs.row, len(train) + other.row)).double()
     sided_error = float(crowd.norm() / n) * (expected * (1 - expected)) ** 0.5
-    return Copying(share, close_error, float(sided.double().mean()), sided_error, expected, pairs)
+    return Copying(share, close_error, usual, float(sided.double().mean()), sided_error, expected, pairs)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from calco.contract import Batch, Model, Turn
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least, below_one
+from calco.estimator import Estimator
 from calco.maths import noise
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
@@ -199,9 +199,8 @@ class Autoencoder(Estimator):
     def build(self, schema: Schema) -> AutoencoderModel:
         """Nets for data of this schema."""
         at_least(self, 1, "latent", "depth", "patch")
-        at_least(self, 0, "width", "dropout", "noise", "mask", "sparsity", "contraction")
-        if self.mask >= 1 or self.dropout >= 1:
-            raise RequestError("mask and dropout are shares: they must be below 1.")
+        at_least(self, 0, "width", "noise", "sparsity", "contraction")
+        below_one(self, "mask", "dropout")
         if self.patch > 1 and not (self.mask and len(schema.shape) == 3):
             raise RequestError("Patches are masked in images: give patch with a mask, such as 0.6, and with images.")
         encoder, decoder = make_autoencoder_nets(

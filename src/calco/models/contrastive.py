@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from calco.contract import Batch, Model, Turn
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least, below_one
+from calco.estimator import Estimator
 from calco.maths import noise
 from calco.maths.contrast import cross_view_entropy
 from calco.nets.augment import Views
@@ -143,12 +143,10 @@ class Contrastive(Estimator):
     def build(self, schema: Schema) -> ContrastiveModel:
         """Encoder and projector for data of this schema."""
         at_least(self, 1, "latent", "depth", "projection")
-        at_least(self, 0, "width", "dropout", "rotate", "shift", "zoom", "colour", "erase", "swap")
+        at_least(self, 0, "width")
+        below_one(self, "dropout", "swap")
         if not self.temperature > 0:
             raise RequestError(f"temperature is {self.temperature}: it must be above 0.")
-        for name in ("dropout", "zoom", "swap"):
-            if getattr(self, name) >= 1:
-                raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
         names = ("net", "width", "depth", "activation", "dropout")
         encoder = make_encoder(schema.shape, self.latent, **{name: getattr(self, name) for name in names})
         looks: dict[str, Any] = {n: getattr(self, n) for n in ("flip", "rotate", "shift", "zoom", "colour", "erase")}

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from calco.contract import Batch, Model, Turn, Verdict
 from calco.data import PlacesSchema, Schema, Source, open_data
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least
+from calco.estimator import Estimator
 from calco.maths.overlap import confusion, cross_entropy, dice, focal, overlap
 from calco.nets.augment import Augmentation
 from calco.nets.conv import ConvEncoder

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from calco.contract import Batch, LogProb, Model, Turn
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least, below_one
+from calco.estimator import Estimator
 from calco.maths import noise
 from calco.maths.divergences import importance_bound, importance_error, normal_kl, normal_log_prob
 from calco.maths.likelihoods import Likelihood, make_likelihood
@@ -323,6 +323,7 @@ class VAE(Estimator):
 
     def _check_ranges(self) -> None:
         at_least(self, 1, "latent", "depth", "pseudo_inputs", "flow_layers", "flow_width", "particles", "samples")
-        at_least(self, 0, "width", "beta", "kl_warmup", "free_bits", "particles_from", "dropout")
+        at_least(self, 0, "width", "beta", "kl_warmup", "free_bits", "particles_from")
+        below_one(self, "dropout")
         if self.prior == "flow" and self.latent < 2:
             raise RequestError("A flow prior couples two halves of the code: latent must be at least 2.")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from calco.errors import RequestError, at_least, below_one
 from calco.maths.overlap import IGNORED
 
 
@@ -74,6 +75,9 @@ class Views:
         zoom: share by which they are made larger or smaller at most.
         colour: range in which the factors of brightness and saturation vary about 1; 0 for none.
         erase: share of the images in which a rectangle is made black.
+
+    Raises:
+        RequestError: one is out of range.
     """
 
     def __init__(
@@ -86,6 +90,10 @@ class Views:
         erase: float = 0.5,
     ) -> None:
         self.flip, self.rotate, self.shift, self.zoom, self.colour, self.erase = flip, rotate, shift, zoom, colour, erase
+        at_least(self, 0, "rotate", "shift", "colour", "erase")
+        below_one(self, "zoom")
+        if erase > 1:
+            raise RequestError(f"erase is {erase}: it is a share, from 0 to 1.")
         self._made: dict[int, Any] = {}
 
     def _for(self, channels: int) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from calco.clusters import Clusters
+from calco.clusters import Clusters, TooFew
 from calco.contract import Batch
 from calco.data import Source, Subset
 from calco.estimator import Estimator
 from calco.evaluation.copying import compared
-from calco.evaluation.figures import training_data
+from calco.evaluation.figures import classed, training_data
 from calco.evaluation.prediction import classified
 from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
 from calco.report.segments import CASES, classes_of, extremes, panels
@@ -141,6 +141,7 @@ def _pairs(estimator: Estimator, source: Source) -> Iterator[Batch]:
 def _map(estimator: Estimator, source: Source) -> str:
     if "encode" not in estimator.capabilities_ or len(source) < 10:
         return ""
+    source = classed(estimator, source)
     some = _first(source, MAPPED)
     codes = estimator.encode(some)
     caption = "the two numbers of each code"
@@ -159,7 +160,10 @@ def _map(estimator: Estimator, source: Source) -> str:
     asked = estimator.run_.path / "clusters.json" if estimator.run_ else None
     if asked is None or not asked.is_file():
         return maps
-    found = _clusters(estimator, source, read_json(asked))
+    try:
+        found = _clusters(estimator, source, read_json(asked))
+    except TooFew:  # here, that is; the run was clustered on other examples
+        return maps
     names = tuple(f"cluster {i}" for i in range(found.cluster.max() + 1))
     return maps + _picture(scatter(codes, found.cluster[some.rows], names), f"the same map: {found.about}", pixels=False)
 

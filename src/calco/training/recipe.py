@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from calco.errors import RequestError, one_of
+from calco.errors import RequestError, at_least, below_one, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +71,9 @@ class Training:
         hints = get_type_hints(Training)
         for field in dataclasses.fields(self):
             check_type(field.name, getattr(self, field.name), hints[field.name])
-        low = {"steps": 1, "batch_size": 1, "lr_warmup": 0, "accumulate": 1, "evaluations": 1, "patience": 0}
-        low |= {"lr": 0, "weight_decay": 0, "clip": 0, "ema": 0, "validation": 0, "checkpoint_every": 1, "log_every": 1}
-        low |= {"momentum": 0, "beta2": 0, "lr_end": 0}
-        for name, least in low.items():
-            if getattr(self, name) < least:
-                raise RequestError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
-        for name in ("ema", "validation", "momentum", "beta2", "lr_end"):
-            if getattr(self, name) >= 1:
-                raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
+        at_least(self, 1, "steps", "batch_size", "accumulate", "evaluations", "checkpoint_every", "log_every")
+        at_least(self, 0, "lr", "lr_warmup", "weight_decay", "clip", "patience")
+        below_one(self, "ema", "validation", "momentum", "beta2", "lr_end")
         if self.batch_size % self.accumulate:
             raise RequestError(
                 f"batch_size {self.batch_size} cannot be worked off in {self.accumulate} equal parts (accumulate)."

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from calco.contract import Batch, Turn
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least
+from calco.estimator import Estimator
 from calco.maths import noise
 from calco.models.adversarial.play import AdversarialModel, game_options
 from calco.nets.adversarial import make_adversarial_nets, make_band_nets

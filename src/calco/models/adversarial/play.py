@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from calco.contract import Batch, Model, Turn, Verdict
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import at_least
+from calco.errors import RequestError, at_least
 from calco.maths import noise
 from calco.maths.fidelity import neighbours
 from calco.maths.games import GAMES, away_from_one, between, squared_slopes

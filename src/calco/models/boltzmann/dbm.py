@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least
+from calco.estimator import Estimator
 from calco.models.boltzmann.machine import BoltzmannModel
 from calco.models.boltzmann.units import chain_options, said_of
 from calco.training import Training

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from calco.contract import Batch, LogProb, Turn, Verdict
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least
+from calco.estimator import Estimator
 from calco.maths.divergences import importance_bound, importance_error, normal_log_prob
 from calco.models.boltzmann.units import HELD, UnitsModel, chain_options, contrast, said_of
 from calco.nets.annealing import SMALL, enumerated, quick_log_z, start

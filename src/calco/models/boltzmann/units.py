@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from calco.contract import Batch, Model
 from calco.data import Schema
-from calco.errors import RequestError
-from calco.estimator import at_least
+from calco.errors import RequestError, at_least
 from calco.nets.annealing import LogZ, exact_or_estimated, start
 from calco.nets.boltzmann import Machine, Pair, Scale, flips
 

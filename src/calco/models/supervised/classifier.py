@@ -89,7 +89,7 @@ class Classifier(ClassifierMixin, Predictor):
         """Probabilities of the classes, (n, classes), float32."""
         model: Any = self._model()
         with torch.inference_mode(), kept():
-            return torch.cat([model.probabilities(b.x).cpu() for b in self.batches(x, labelled=False)]).numpy()
+            return torch.cat([model.probabilities(b.x).cpu() for b in self.batches(x)]).numpy()
 
     def score(self, x: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
         """The share of examples whose class is predicted."""

@@ -176,10 +176,7 @@ class PredictorModel(Model):
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The encoder's features: (n, ...) to (n, width)."""
-        if not self.frozen:
-            return self.encoder(x)
-        with torch.no_grad():
-            return self.encoder(x)
+        return self.encoder(x)
 
     def feed_forward(self) -> nn.Module:
         """The encoder."""

@@ -11,8 +11,8 @@ from torch import nn
 
 from calco.contract import Model
 from calco.data import PartlyLabelled, Schema, Source, check_columns, infer_schema, mixed, open_data
-from calco.errors import RequestError
-from calco.estimator import Estimator, at_least
+from calco.errors import RequestError, at_least, below_one
+from calco.estimator import Estimator
 from calco.models.supervised.head import PredictorModel
 from calco.nets.augment import Views
 from calco.nets.mlp import MLP, activation
@@ -188,10 +188,8 @@ class Predictor(Estimator):
     def build(self, schema: Schema) -> Any:
         """Encoder and head for data of this schema."""
         at_least(self, 1, "features", "depth")
-        at_least(self, 0, "width", "dropout", "encoder_pace", "consistency_weight", "radius", "rotate", "shift", "colour")
-        for name in ("zoom", "erase", "threshold", "dropout"):
-            if not 0 <= getattr(self, name) <= 1 or (name != "erase" and getattr(self, name) == 1):
-                raise RequestError(f"{name} is {getattr(self, name)}: it is a share, at least 0 and below 1.")
+        at_least(self, 0, "width", "encoder_pace", "consistency_weight", "radius")
+        below_one(self, "dropout", "threshold")
         image, plan = len(schema.shape) == 3, getattr(self, "gathered_", {}).get("encoder")
         consistency = self.consistency
         if consistency == "auto":

@@ -43,7 +43,9 @@ class RegressorModel(PredictorModel):
         return ~torch.isnan(y)
 
     def losses(self, out: Tensor, y: Tensor) -> Tensor:
-        """Squared errors in squared deviations: (n,)."""
+        """Squared errors in squared deviations, without meaning where there is no label: (n,)."""
+        # What is not a number would be one in the gradient too, where it does not count in the loss.
+        y = torch.where(self.labelled(y), y, self.mean.to(y.dtype))
         return (out[:, 0] - ((y - self.mean) / self.scale).to(out.dtype)).square()
 
     def apart(self, out: Tensor, moved: Tensor) -> Tensor:
