@@ -42,12 +42,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "features": {"colour": 0.0},
         "features_training": {"steps": 3000},
         "classifier": {"colour": 0.0},
-        "training": {"steps": 8000},
+        "training": {"steps": 3000},
     },
     "fashion-mnist": {
         "features": {"flip": "horizontal", "rotate": 5.0},
         "features_training": {"steps": 3000},
-        "classifier": {"flip": "horizontal", "rotate": 5.0},
+        "classifier": {"flip": "horizontal", "rotate": 5.0, "zoom": 0.05, "shift": 0.05, "encoder_pace": 1.0},
         "training": {"steps": 3000},
     },
 }

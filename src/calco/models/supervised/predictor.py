@@ -71,7 +71,7 @@ class Predictor(Estimator):
         head: tuple[int, ...] = (),
         consistency: Literal["auto", "none", "views", "adversarial"] = "auto",
         consistency_weight: float = 1.0,
-        threshold: float = 0.95,
+        threshold: float = 0.8,
         radius: float = 0.0,
         augment: bool = False,
         flip: Literal["none", "horizontal", "both"] = "none",
