@@ -47,7 +47,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fashion-mnist": {
         "features": {"flip": "horizontal", "rotate": 5.0},
         "features_training": {"steps": 3000},
-        "classifier": {"flip": "horizontal", "rotate": 5.0, "zoom": 0.05, "shift": 0.05, "encoder_pace": 1.0},
+        "classifier": {
+            "flip": "horizontal",
+            "rotate": 5.0,
+            "zoom": 0.05,
+            "shift": 0.05,
+            "encoder_pace": 1.0,
+            "threshold": 0.7,
+        },
         "training": {"steps": 3000},
     },
 }

@@ -30,7 +30,7 @@ class ClassifierModel(PredictorModel):
         options: as of `PredictorModel`.
     """
 
-    def __init__(self, *nets: Any, threshold: float = 0.95, **options: Any) -> None:
+    def __init__(self, *nets: Any, threshold: float = 0.8, **options: Any) -> None:
         super().__init__(*nets, **options)
         self.threshold = threshold
 
