@@ -7,21 +7,23 @@ import torch
 
 from calco.data import Source
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, role
+from calco.evaluation.figures import Figure, as_tensor, role, some_of
 
-FITTED_ON = 20_000
-"""Training examples that the constant model is fitted on at most."""
+FITTED_ON, MEASURED_ON = 20_000, 2_500
+"""Training examples that the constant model is fitted on, and examples that are measured on, at most: an estimate of each takes
+long. `Verbs.log_prob_estimate` takes all that it is given."""
 
 
 def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
     """Mean log density of the examples in nats, and in bits per value where the model takes them as grey levels."""
+    kind = role(source, estimator, train=train)
+    source = some_of(source, MEASURED_ON)
     found = estimator.log_prob_estimate(source)
     values = found.value
     constant = constant_log_prob(estimator, source, train)
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
     estimate = found.mean_errors()[0]
-    kind = role(source, estimator, train=train)
     protocol = (
         f"mean over {n:,} {kind} examples; {estimator.density_}; the standard error is over examples,"
         f" that of the estimate itself is {estimate:.2g}"
