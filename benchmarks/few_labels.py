@@ -156,7 +156,7 @@ def use() -> None:
         rows = drawn(train, 1000, draw, "accuracy")
         few: Any = Subset(train, rows).take(np.arange(len(rows)))
         source = ArraySource(few.x, few.y)
-        training = {"steps": 1500, "validation": 0.0, "keep": "last", "seed": draw}
+        training = {"steps": 3000, "validation": 0.0, "keep": "last", "seed": draw}
         sampler = calco.GAN(conditional=True, training=training).fit(source)
         found = measure_use(sampler, test, source, amounts=[100], draws=1)
         mixed = next(f for f in found if f.name.startswith("learned from samples and"))
