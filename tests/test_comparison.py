@@ -8,7 +8,7 @@ import pytest
 
 import calco
 from calco.comparison import PURPOSES, leaderboard, named, seconds_of, steps_within
-from calco.data import open_data, parts_of
+from calco.data import left_out, open_data, parts_of, reopened, split
 from calco.errors import RequestError, RunError
 from calco.evaluation import Figure
 
@@ -43,7 +43,7 @@ def test_models_of_one_family_are_told_apart():
         "vae-latent=2-width=4-batch_size=32-lr_warmup=0",
     ]
     assert list(named([calco.VAE(), calco.VAE()])) == ["vae", "vae+"]
-    assert list(named([calco.VAE(training={"lr": 0.5}), calco.VAE()])) == ["vae-lr=0.5", "vae"]
+    assert list(named([calco.VAE(training={"lr": 0.5, "steps": 7}), calco.VAE()])) == ["vae-lr=0.5", "vae"]
 
 
 def test_data_are_split_once_and_for_all():
@@ -84,7 +84,14 @@ def test_a_comparison_ranks_and_goes_on_where_it_was(tmp_path, monkeypatch):
     assert (np.diff(features["value"]) <= 0).all()
     assert len(frame.attrs["advice"]) == 6  # and how it was measured
     assert frame["protocol"].str.contains("287 held-out examples").any()
-    assert calco.evaluate(calco.load(out / "autoencoder"), "digits")  # what it learned from can be opened again
+    # What it learned from, and what was held back from it, can be opened again.
+    train, test = split(open_data("digits"), 0.2, 0)
+    opening = calco.load(out / "autoencoder").run_.opening()
+    assert reopened(opening).describe() == train.describe()
+    assert left_out(opening).describe() == test.describe()
+    # Figures of other data are not taken for those of the comparison.
+    (out / "autoencoder" / "report.json").write_text("{}")
+    assert calco.compare("digits", models(), 60, out=out, watch=watch).equals(frame)
     assert pd.read_csv(out / "leaderboard.csv").shape == frame.shape
     page = (out / "report.html").read_text()
     assert "vae-latent=2-width=4" in page
@@ -107,8 +114,30 @@ def test_a_model_that_diverges_is_left_out_and_said_to_be(tmp_path):
     assert any("vae is out" in sentence for sentence in frame.attrs["advice"])
     again = calco.compare(x, [calco.Autoencoder(latent=2), wild], 60, out=tmp_path / "out")
     assert again.equals(frame)
+    timed = calco.compare(x, [calco.Autoencoder(latent=2), wild], "3s")
+    assert set(timed["model"]) == {"autoencoder"}
+    assert any("vae is out" in sentence for sentence in timed.attrs["advice"])
     with pytest.raises(RunError, match="No model came to an end"):
         calco.compare(x, [wild], 60)
+
+
+def test_other_weights_to_begin_with_make_another_comparison(tmp_path):
+    x, y = open_data("digits").take(np.arange(200))
+    for seed in (0, 1):
+        encoder = calco.Autoencoder(2, width=4, training={"steps": 3, "seed": seed}).fit(x)
+        model = calco.Classifier(encoder, training=FEW)
+        if seed:
+            with pytest.raises(RequestError, match="another comparison"):
+                calco.compare(x, [model], 3, y=y, out=tmp_path)
+        else:
+            frame = calco.compare(x, [model], 3, y=y, out=tmp_path)
+            assert "perhaps from the held-out fifth too" in frame.attrs["advice"][-1]
+
+
+def test_use_is_refused_before_anything_is_trained_where_examples_are_too_few():
+    x, y = open_data("digits").take(np.arange(60))
+    with pytest.raises(RequestError, match="too few to compare samples with"):
+        calco.compare(x, [calco.VAE(conditional=True)], 10**9, y=y, use=True)
 
 
 @pytest.mark.usefixtures("quick")

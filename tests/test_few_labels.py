@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import calco
-from calco.data import PartlyLabelled, Subset, open_data
+from calco.data import PartlyLabelled, Subset, open_data, split
 from calco.errors import RequestError
 from calco.evaluation.figures import labels_of
 from calco.few_labels import check_budgets, drawn, interval, transfer
@@ -100,9 +100,23 @@ def test_it_is_said_what_the_encoder_knew(tmp_path):
     assert "which hold these" in told
     told = transfer(without, "digits", [20], training=SHORT, draws=1)["protocol"].iloc[0]
     assert "which hold these" not in told
+    assert y is not None
     by_labels = calco.Classifier(width=4, training=SHORT).fit(data, out=tmp_path / "with")
-    with pytest.raises(RequestError, match="learned from the labels of these data"):
-        transfer(by_labels, data, [20], training=SHORT)
+    few, many = (np.arange(100), np.arange(100, 300))
+    by_part = calco.Classifier(width=4, training=SHORT).fit(split(open_data(data), 0.5, 1)[0], out=tmp_path / "part")
+    for encoder in (by_labels, by_part):
+        with pytest.raises(RequestError, match="learned from the labels of these data"):
+            transfer(encoder, data, [20], training=SHORT)
+    part = Subset(open_data(data), few)
+    np.savez(tmp_path / "few.npz", x=x[few], y=y[few])
+    np.savez(tmp_path / "many.npz", x=x[many], y=y[many])
+    joint = calco.Classifier(width=4, training=SHORT)
+    joint.fit(tmp_path / "few.npz", unlabelled=tmp_path / "many.npz", out=tmp_path / "joint")
+    told = transfer(joint, str(tmp_path / "many.npz"), [20], training=SHORT, draws=1)["protocol"].iloc[0]
+    assert "which hold these" in told
+    learned = calco.Autoencoder(2, width=4, training=SHORT).fit(split(open_data(data), 0.2, 0)[0], out=tmp_path / "apart")
+    assert "these" not in transfer(learned, data, [20], training=SHORT, draws=1)["protocol"].iloc[0]
+    assert "may hold some of these" in transfer(learned, part, [20], training=SHORT, draws=1)["protocol"].iloc[0]
 
 
 def test_a_signal_ends_it_and_nothing_half_learned_is_kept(encoder, tmp_path, monkeypatch):

@@ -23,12 +23,13 @@ import torch
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from calco.data import HELD_OUT, Source, open_data, split
+from calco.data import HELD_OUT, Source, labelled_part, open_data, split
 from calco.errors import RequestError, RunError
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
+from calco.evaluation.features import Extractor
 from calco.evaluation.figures import some_of
-from calco.evaluation.use import USE, measure_use
+from calco.evaluation.use import USE, amounts_of, measure_use
 from calco.models import family, load
 from calco.report.page import save_figures, write_report
 from calco.report.sections import number
@@ -39,11 +40,11 @@ PILOT, FIRST = 30, 5
 """Steps of the short run by which a budget in minutes is turned into steps, and those at its start that are not timed."""
 ONCE = 8.0
 """Times the usual duration beyond which a step does what is done once in a run, such as where layers join."""
-MEASURED_ON = 10_000
-"""Held-out examples at most."""
+MEASURED_ON = 5_000
+"""Held-out examples at most, lest measuring take as long as learning."""
 PROTOCOL = (
-    "Measured on a fifth of the data that no model learned from; errors are over examples, since each model was trained once."
-    " A set's test part was left alone: measure there what you take."
+    "Measured on a fifth of the data that no model learned from here; each was trained once: errors say nothing of other"
+    " trainings. A set's test part was left alone: measure there what you take."
 )
 CLEAR = 2.0
 """Standard errors of a difference beyond which one model is called ahead of another."""
@@ -56,6 +57,14 @@ class Purpose(NamedTuple):
     figure: str
     shared: bool = False
     """Whether only figures with one baseline and unit can be compared: densities of binary values are none of grey ones."""
+
+
+class Outcome(NamedTuple):
+    """What came of one model: why it has no figures, or those and the model itself."""
+
+    why: str
+    figures: list[Figure] = []  # noqa: RUF012
+    trained: Estimator | None = None
 
 
 PURPOSES = (
@@ -123,6 +132,8 @@ def compare(
         raise RequestError("There is nothing to compare: name at least one family.")
     estimators = named([family(model)() if isinstance(model, str) else model for model in models])
     train, test = split(open_data(data, y), HELD_OUT, 0)
+    if use:
+        amounts_of(labelled_part(train))  # now rather than when all are trained
     test = some_of(test, MEASURED_ON)
     if jobs < 1:
         raise RequestError(f"jobs is {jobs}: at least one model must be trained at a time.")
@@ -131,16 +142,21 @@ def compare(
         plan = _plan(folder, estimators, train, budget, each, say or (lambda sentence: None))
         tasks = [(folder / name, estimators[name], train, test, steps, use) for name, steps in plan.items()]
         logs = [partial(watch, *item) if watch and jobs == 1 else None for item in plan.items()]
-        found = each(_trained_and_measured, [(*task, log) for task, log in zip(tasks, logs, strict=True)])
+        work = _trained_and_measured if jobs == 1 else _measured_elsewhere
+        found = each(work, [(*task, log) for task, log in zip(tasks, logs, strict=True)])
         outcomes = dict(zip(plan, found, strict=True))
-        failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
-        measured = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
+        failed = {name: outcome.why for name, outcome in outcomes.items() if outcome.why}
+        measured = {name: outcome.figures for name, outcome in outcomes.items() if not outcome.why}
         if not measured:
             raise RunError(f"No model came to an end. {' '.join(failed.values())}")
         frame = leaderboard(list(measured), list(measured.values()))
         frame.attrs["advice"] += [f"{name} is out: {why}" for name, why in failed.items()] + [PROTOCOL]
+        begun = [name for name in measured if _given_weights(estimators[name])]
+        if begun:
+            told = "began with what a run had learned before, perhaps from the held-out fifth too."
+            frame.attrs["advice"].append(f"{', '.join(begun)} {told}")
         if out is not None:
-            trained, lead = [load(folder / name) for name in measured], frame.attrs["advice"]
+            trained, lead = [outcomes[name].trained or load(folder / name) for name in measured], frame.attrs["advice"]
             page = {"figures": list(measured.values()), "names": list(measured), "lead": lead}
             write_report(trained, test, folder / "report.html", **page)
             frame.to_csv(folder / "leaderboard.csv", index=False)
@@ -177,7 +193,7 @@ def named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
             fresh = type(estimator)().get_params(deep=False)
             mine = {k: v for k, v in estimator.get_params(deep=False).items() if k != "training" and v != fresh[k]}
             training, usual = vars(estimator.settings()), vars(type(estimator)().settings())
-            mine |= {k: v for k, v in training.items() if v != usual[k]}
+            mine |= {k: v for k, v in training.items() if v != usual[k] and k != "steps"}  # the budget says how many
             name = "-".join([name, *(f"{k}={v}" for k, v in mine.items())]).replace(os.sep, "_")
         while name in found:
             name += "+"
@@ -210,8 +226,8 @@ def steps_within(estimator: Estimator, train: Source, seconds: float) -> int:
 
 def _plan(
     folder: Path, estimators: dict[str, Estimator], train: Source, budget: str | int, each: Each, say: Callable[[str], None]
-) -> dict[str, int]:
-    """The steps of each model, from the folder where the comparison goes on."""
+) -> dict[str, int | str]:
+    """The steps of each model, or why it has none, from the folder where the comparison goes on."""
     seconds, steps = seconds_of(budget)
     path = folder / "compare.json"
     asked = {
@@ -219,30 +235,64 @@ def _plan(
         "data": train.describe()["fingerprint"],
         "models": {name: repr(estimator) for name, estimator in estimators.items()},
     }
+    asked["weights"] = {name: given for name, estimator in estimators.items() if (given := _given_weights(estimator))}
     known: dict[str, Any] = read_json(path) if path.exists() else {"asked": asked, "steps": {}}
     if known.get("asked") != asked:
         raise RequestError(f"{folder} holds another comparison: give the same data, models and budget, or another folder.")
     new = [name for name in estimators if name not in known["steps"]]
-    timed = each(steps_within, [(estimators[name], train, seconds) for name in new]) if new and not steps else repeat(steps)
+    timed = each(_steps_or_why, [(estimators[name], train, seconds) for name in new]) if new and not steps else repeat(steps)
     for name, found in zip(new, timed, strict=False):
         known["steps"][name] = found
         write_json(path, known)
     for name in estimators:
-        say(f"{name}: {known['steps'][name]:,} steps")
+        steps_or_why = known["steps"][name]
+        say(f"{name}: {steps_or_why if isinstance(steps_or_why, str) else f'{steps_or_why:,} steps'}")
     return {name: known["steps"][name] for name in estimators}
 
 
+def _steps_or_why(estimator: Estimator, train: Source, seconds: float) -> int | str:
+    """`steps_within`, or why there are none: the model diverges at once."""
+    try:
+        return steps_within(estimator, train, seconds)
+    except Diverged as error:
+        return str(error)
+
+
+def _given_weights(estimator: Estimator) -> list[str]:
+    """Digests of what other fitted estimators and runs give a model to begin with."""
+    found = []
+    for value in estimator.get_params(deep=False).values():
+        if isinstance(value, Estimator) and value.__sklearn_is_fitted__():
+            found.append(Extractor(value.family, value.model_).digest)
+        elif isinstance(value, (str, os.PathLike)) and (Path(value) / "run.json").is_file():
+            found.append(str(Run(value).record.get("weights", "")))
+    return found
+
+
 def _trained_and_measured(
-    folder: Path, estimator: Estimator, train: Source, test: Source, steps: int, use: bool, watch: Callable[[], Any] | None
-) -> list[Figure] | str:
-    """The figures of a model, or why it has none."""
+    folder: Path,
+    estimator: Estimator,
+    train: Source,
+    test: Source,
+    steps: int | str,
+    use: bool,
+    watch: Callable[[], Any] | None,
+) -> Outcome:
+    """Train and measure one model."""
+    if isinstance(steps, str):
+        return Outcome(steps)
     try:
         trained = _trained(folder, estimator, train, steps, watch() if watch else None)
     except Diverged as error:
         if not error.usable:
-            return str(error)
+            return Outcome(str(error))
         trained = load(folder)  # as it was when it was best
-    return _measured(folder, trained, train, test, use)
+    return Outcome("", _measured(folder, trained, train, test, use), trained)
+
+
+def _measured_elsewhere(*arguments: Any) -> Outcome:
+    """`_trained_and_measured` in another process, which keeps the model: it is in its folder."""
+    return _trained_and_measured(*arguments)._replace(trained=None)
 
 
 def _trained(folder: Path, estimator: Estimator, train: Source, steps: int, report: Any) -> Estimator:
@@ -264,13 +314,13 @@ def _with(estimator: Estimator, training: Training) -> Estimator:
 
 def _measured(folder: Path, estimator: Estimator, train: Source, test: Source, use: bool) -> list[Figure]:
     """All that a model can answer, measured once."""
-    path = folder / "report.json"
-    use = use and bool(getattr(estimator.model_, "classes", 0))
+    path = folder / "compared.json"  # report.json may come to be of other data
+    use = use and "sample" in estimator.capabilities_ and bool(getattr(estimator.model_, "classes", 0))
     if path.exists():
         figures = [Figure(**figure) for figure in read_json(path)["figures"]]
         if not use or any(figure.name == USE for figure in figures):
             return figures
-        figures += measure_use(estimator, test, train)
+        figures += measure_use(estimator, test, labelled_part(train))
     else:
         figures = [*evaluate(estimator, test, train, use=use), _speed(estimator)]
     save_figures(path, test, figures)

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.linear_model import RidgeCV
 
-from calco.data import PartlyLabelled, Source, Subset, labelled_part, open_data, parts_of, valued, with_classes
+from calco.data import PartlyLabelled, Source, Subset, labelled_part, marks, parts_of, valued, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor
@@ -100,7 +100,7 @@ def transfer(
         test = with_classes(test, train.classes)
     budgets = sorted(set(budgets))
     check_budgets(budgets, pool, metric)
-    protocol = f"{metric} on {_told(encoder, data, y, test)}; mean of {draws} draws, intervals by Student's t over them"
+    protocol = f"{metric} on {_told(encoder, pool, test)}; mean of {draws} draws, intervals by Student's t over them"
     settings = {**(options or {}), "training": dict(training or {})}
     truth = labels_of(test if metric == "accuracy" else valued(test))
     plan = {
@@ -140,26 +140,27 @@ def transfer(
     return frame
 
 
-def _told(encoder: Estimator, data: Any, y: Any, test: Source) -> str:
+def _told(encoder: Estimator, pool: Source, test: Source) -> str:
     """What is measured on, and what the encoder knows of it.
 
     Raises:
         RequestError: it learned from labels of these data.
     """
-    known = encoder.run_.record.get("data") if encoder.run_ else None
+    known, labelled = encoder.run_.record.get("data") if encoder.run_ else None, encoder.__sklearn_tags__().target_tags.required
     told = f"{len(test):,} examples of {test.describe()['about']}"
     if known is None:
-        return f"{told}; the encoder learned from data in memory"
-    learned = f"{told}; the encoder learned from {known['n']:,} examples of {known['about']}"
-    whole = labelled_part(open_data(data, y)).describe()["fingerprint"]
-    if whole not in (known["fingerprint"], *known.get("parts", ())):
-        return learned
-    if encoder.__sklearn_tags__().target_tags.required:
+        return f"{told}; the encoder learned from data in memory{', with their labels' if labelled else ''}"
+    mine = marks(pool.describe()) | marks(test.describe())
+    if labelled and mine & set(known.get("labelled", marks(known))):
         raise RequestError(
             "The encoder learned from the labels of these data, of which a few are to be enough here: give one that learned"
             " without labels, or other data."
         )
-    return f"{learned}, which hold these" if isinstance(test, Subset) else learned
+    learned = f"{told}; the encoder learned from {known['n']:,} examples of {known['about']}"
+    if marks(test.describe()) & {known["fingerprint"], *known.get("parts", ())}:
+        return f"{learned}, which hold these"
+    apart = pool.describe()["fingerprint"] == known["fingerprint"]
+    return learned if apart or not marks(test.describe()) & marks(known) else f"{learned}, which may hold some of these"
 
 
 def ways(
@@ -185,6 +186,8 @@ def ways(
     width = encoder.encode(some_of(train, 1)).shape[1] if "encode" in encoder.capabilities_ else 0
     pca = fitted_pca(encoder, train, width) if width else None
     simple = "logistic regression" if metric == "accuracy" else "ridge regression"
+    penalty = "penalty chosen on a part of the labelled examples, where there are 50"
+    penalty = penalty if metric == "accuracy" else "penalty chosen by leaving out one labelled example at a time"
 
     def on_values(few: Source, seed: int) -> np.ndarray:
         return _linear(as_tensor(encoder, few).flatten(1).numpy(), raw, few, metric)
@@ -198,7 +201,7 @@ def ways(
         Way("fine-tuned", f"{name}, fine-tuned with a head", predictor("fine_tuned")),
         Way("frozen", f"a head on {name}, which stays as it is", predictor("frozen")),
         Way("from scratch", "the same net with random weights", predictor("random")),
-        Way(f"{simple} on raw values", "penalty chosen on a part of the labelled examples, where there are 50", on_values),
+        Way(f"{simple} on raw values", penalty, on_values),
     ]
     if joint:
         found.insert(

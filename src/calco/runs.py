@@ -178,7 +178,7 @@ class Run:
         return value
 
     def opening(self, name: str = "data") -> dict[str, Any]:
-        """How `open_data` opens the run's data (or those named) again; empty where there are none, or they were in memory."""
+        """How `reopened` opens the run's data (or those named) again; empty where there are none, or they were in memory."""
         described = self.record.get(name)
         return (described.get("open") or {}) if isinstance(described, dict) else {}
 

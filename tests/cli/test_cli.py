@@ -446,8 +446,16 @@ def test_families_side_by_side(calco, tmp_path):
     assert "vae: 20 steps" in said
     assert "For density take vae" in said
     assert set(pd.read_csv(tmp_path / "out" / "leaderboard.csv")["model"]) == {"autoencoder", "vae"}
+    board = (tmp_path / "out" / "leaderboard.csv").read_text()
     assert calco("evaluate", tmp_path / "out" / "vae", tmp_path / "x.npy")[0] == 0
+    whole = json.loads((tmp_path / "out" / "vae" / "report.json").read_text())
+    assert any("200 training and held-out examples" in figure["protocol"] for figure in whole["figures"])
+    assert not any("closer" in figure["name"] or "nearest" in figure["name"] for figure in whole["figures"])
+    assert calco("evaluate", tmp_path / "out" / "vae")[0] == 0
+    apart = json.loads((tmp_path / "out" / "vae" / "report.json").read_text())
+    assert any("40 held-out examples" in figure["protocol"] for figure in apart["figures"])
     assert calco(*asked)[0] == 0
+    assert (tmp_path / "out" / "leaderboard.csv").read_text() == board
     code, said = calco(*asked[:3], "vae,nonsense", *asked[4:])
     assert code == 2
     assert "Unknown family" in said

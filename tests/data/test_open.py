@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from calco.data import ArraySource, Subset, infer_schema, open_data
+from calco.data import ArraySource, PartlyLabelled, Subset, infer_schema, left_out, open_data, reopened, split
 from calco.data.source import encode_labels
 from calco.errors import RequestError
 
@@ -111,3 +111,36 @@ def test_a_slow_source_without_rows_gives_no_batches():
     source = ArraySource(np.zeros((3, 2)))
     source.slow = True
     assert list(batches(Subset(source, np.arange(0)), infer_schema(source), 4)) == []
+
+
+def both(source):
+    raw = source.take(np.arange(len(source)))
+    return raw.x.tobytes(), raw.y.tobytes()
+
+
+def test_parts_of_a_split_open_again_as_they_were(tmp_path):
+    x, y = open_data("digits").take(np.arange(300))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    whole = open_data(tmp_path / "data.npz")
+    many, few = split(whole, 0.2, 0)
+    nested = split(many, 0.1, 3)
+    for part in (many, few, *nested):
+        again = reopened(part.describe()["open"])
+        assert again.describe() == part.describe()
+        assert both(again) == both(part)
+        assert whole.describe()["fingerprint"] in part.describe()["whole"]
+    assert both(left_out(many.describe()["open"])) == both(few)
+    assert both(left_out(nested[1].describe()["open"])) == both(nested[0])
+    assert left_out(whole.describe()["open"]) is None
+    assert Subset(whole, np.arange(3)).describe()["open"] is None
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_partly_labelled_parts_open_again_as_they_were(tmp_path, side):
+    x, y = open_data("digits").take(np.arange(300))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    parts = split(open_data(tmp_path / "data.npz"), 0.2, 0)
+    partly = PartlyLabelled(parts[side], parts[1 - side])
+    again = reopened(partly.describe()["open"])
+    assert again.describe() == partly.describe()
+    assert both(again) == both(partly)

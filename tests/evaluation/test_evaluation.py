@@ -9,10 +9,10 @@ from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 import calco
-from calco.data import Subset, open_data
+from calco.data import ArraySource, Subset, measured, open_data
 from calco.errors import RequestError
 from calco.evaluation import evaluate
-from calco.evaluation.figures import data_of, role, training_data
+from calco.evaluation.figures import classed, data_of, role, training_data
 from calco.evaluation.likelihood import constant_log_prob, likelihood_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -110,3 +110,15 @@ def test_a_run_is_measured_on_what_it_split_off(tmp_path):
     assert training_data(vae, watched).describe() == train.describe()
     assert len(training_data(vae, open_data("digits:test"))) == 1437
     assert calco.load(tmp_path / "run").resume().history_ == vae.history_
+
+
+def test_many_numbered_classes_stay_classes_in_a_small_part():
+    x, y = np.random.default_rng(0).normal(size=(3200, 2)), np.arange(3200) % 150
+    train, test = ArraySource(x[:3000], y[:3000]), ArraySource(x[3000:], y[3000:])
+    assert measured(test)
+    assert not measured(train)
+    plain, conditional = (calco.VAE(1, width=4, conditional=given, training={"steps": 2}).fit(train) for given in (False, True))
+    assert classed(conditional, test).classes == test.classes
+    assert classed(plain, test, train).classes == test.classes
+    assert classed(plain, test).classes == ()
+    assert len(conditional.reconstruct(classed(conditional, test))) == 200

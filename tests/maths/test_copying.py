@@ -44,6 +44,16 @@ def test_rounding_hides_no_neighbour_in_tight_clusters(width, quick, monkeypatch
     torch.testing.assert_close(found.distance.double(), apart.amin(1), rtol=1e-4, atol=0)
 
 
+def test_sums_of_many_values_hide_no_neighbour(monkeypatch):
+    monkeypatch.setattr("calco.maths.copying.quick_bf16", lambda: False)
+    rng = torch.Generator().manual_seed(2)
+    middle = 10 * torch.rand(100, 100, generator=rng)
+    others = (middle[:, None] + 7e-4 * torch.randn(100, 6, 100, generator=rng)).flatten(0, 1)
+    x = middle + 7e-4 * torch.randn(100, 100, generator=rng)
+    found = nearest(x, others).distance.double()
+    torch.testing.assert_close(found, (x[:, None].double() - others.double()).norm(dim=2).amin(1), rtol=1e-3, atol=0)
+
+
 def test_copies_are_noticed_where_many_examples_are_equal():
     rng = torch.Generator().manual_seed(0)
     p = torch.rand(12, generator=rng)
@@ -54,6 +64,7 @@ def test_copies_are_noticed_where_many_examples_are_equal():
     train, held = table(300), table(1000)
     new, copied = copying(table(1000), train, held), copying(train[torch.randint(300, (1000,), generator=rng)], train, held)
     assert new.usual > CLOSE
+    assert abs(new.sided - new.expected) < 3 * new.sided_error
     assert not new.suspected
     assert copied.close == 1
     assert copied.suspected

@@ -201,11 +201,13 @@ def report(
 
 
 def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) -> Any:
-    """The source of `data`; without it, of a named set's test part, of the run's held-out data, or of its training data.
+    """The source of `data`; without it, of a named set's test part, of what was held back from the run or watched by it, or of
+    its training data.
 
     Raises:
         RequestError: the run's data were in memory.
     """
+    from calco.data import left_out
     from calco.data.named import SETS
     from calco.errors import RequestError
     from calco.evaluation.figures import data_of
@@ -215,7 +217,7 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
         data = f"{stem}:{SETS[stem].parts[-1]}"
     if data is not None:
         return options.open(data, "test", run)
-    source = run and (data_of(run, "held_out") or data_of(run, "data"))
+    source = run and (left_out(run.opening()) or data_of(run, "held_out") or data_of(run, "data"))
     if not source:
         raise RequestError("Say what data to measure on: those of the run were in memory.")
     return source

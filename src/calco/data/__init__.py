@@ -11,7 +11,7 @@ import torch
 from calco.data.images import ImageSchema
 from calco.data.masks import VOID, MaskedSource
 from calco.data.paired import open_masked
-from calco.data.partly import PartlyLabelled, labelled_part, measured, mixed, valued
+from calco.data.partly import PartlyLabelled, labelled_part, marks, measured, mixed, valued
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, split, with_classes
@@ -35,6 +35,8 @@ __all__ = [
     "check_columns",
     "infer_schema",
     "labelled_part",
+    "left_out",
+    "marks",
     "measured",
     "mixed",
     "open_data",
@@ -77,7 +79,7 @@ def open_data(
         ignore_index: the value of places in masks that do not count.
         instances: all in the masks that is not 0 is an object, numbered or 255: learn objects against the rest.
         classes: names of the masks' classes, from 0; those of a classes.txt beside a folder of masks where not given.
-        unlabelled: more examples without labels, named or held as `data` are, or a dict of these arguments.
+        unlabelled: more examples without labels, named or held as `data` are.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
@@ -86,8 +88,6 @@ def open_data(
     if unlabelled is not None:
         reading: dict[str, Any] = {"size": size, "mode": mode, "skip_corrupt": skip_corrupt}
         labelled = open_data(data, y, part=part, labels=labels, **reading)
-        if isinstance(unlabelled, Mapping):
-            return PartlyLabelled(labelled, reopened(unlabelled))
         return PartlyLabelled(labelled, open_data(unlabelled, **_of_folders(unlabelled, reading)))
     if masks is not None:
         if y is not None or labels is not None or size or skip_corrupt:
@@ -132,10 +132,21 @@ def reopened(opening: Mapping[str, Any]) -> Source:
     Raises:
         RequestError: it is not there any more.
     """
-    source = open_data(**{name: value for name, value in opening.items() if name != "apart"})
+    own = {name: value for name, value in opening.items() if name not in ("apart", "unlabelled")}
+    source = open_data(**own)
     for share, seed, side in opening.get("apart", ()):
         source = split(source, share, seed)[side]
-    return source
+    others = opening.get("unlabelled")
+    return PartlyLabelled(source, reopened(others)) if others else source
+
+
+def left_out(opening: Mapping[str, Any]) -> Source | None:
+    """What a split held back from the part that this opens; None where it opens no such part."""
+    if not opening.get("apart"):
+        return None
+    *before, (share, seed, side) = opening["apart"]
+    own = {name: value for name, value in opening.items() if name != "unlabelled"}
+    return reopened({**own, "apart": [*before, (share, seed, 1 - side)]})
 
 
 HELD_OUT = 0.2

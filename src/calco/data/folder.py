@@ -109,10 +109,12 @@ class Folder:
         self.y, self.classes = encode_labels(y, len(files))
         self.pool = ThreadPoolExecutor(WORKERS)
 
-    def __reduce__(self) -> Any:
+    def __getstate__(self) -> dict[str, Any]:
         """For another process: threads stay behind."""
-        y = None if self.y is None else np.asarray(self.classes)[self.y]
-        return type(self), (self.files, y, self.size, self.mode, self.shape, self.described)
+        return {name: value for name, value in vars(self).items() if name != "pool"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, pool=ThreadPoolExecutor(WORKERS))
 
     def __len__(self) -> int:
         return len(self.files)

@@ -1,6 +1,7 @@
 """Examples of which only some have labels, and values in place of classes."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ CLASSES = 100
 """Different numbers among the labels that may be names of classes."""
 PARTS = 4
 """One in so many examples that a partly labelled source hands out in training has its label."""
+
+
+def marks(described: Mapping[str, Any]) -> set[str]:
+    """Fingerprints of what a description is of, of its parts, and of all that it is a part of."""
+    return {described.get("fingerprint", ""), *described.get("parts", ()), *described.get("whole", ())}
 
 
 class PartlyLabelled:
@@ -60,7 +66,8 @@ class PartlyLabelled:
         again = first["open"] and second["open"] and {**first["open"], "unlabelled": second["open"]}
         about = f"{first['about']}, with {len(self.unlabelled):,} more without labels from {second['about']}"
         parts = [first["fingerprint"], second["fingerprint"]]
-        return {**second, "about": about, "n": len(self), "fingerprint": digest, "parts": parts, "open": again}
+        wholes = {"whole": [*first.get("whole", []), *second.get("whole", [])], "labelled": sorted(marks(first))}
+        return {**second, "about": about, "n": len(self), "fingerprint": digest, "parts": parts, **wholes, "open": again}
 
 
 def labelled_part(source: Source) -> Source:

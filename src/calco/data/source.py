@@ -151,7 +151,10 @@ class Subset:
         return self.source.take(self.rows[rows])
 
     def describe(self) -> dict[str, Any]:
-        """What it is; the fingerprint is of the whole and of the rows, which can be opened again where they are of a split."""
+        """What it is; the fingerprint is of the whole and of the rows, which can be opened again where they are of a split.
+
+        `whole` has the fingerprints of all that it is a part of.
+        """
         whole = self.source.describe()
         digest = hashlib.sha256(whole["fingerprint"].encode() + np.asarray(self.rows, np.int64).tobytes())
         again = (
@@ -159,7 +162,8 @@ class Subset:
             if self.apart
             else None
         )
-        return {**whole, "n": len(self), "part_of": len(self.source), "fingerprint": digest.hexdigest(), "open": again}
+        part = {"n": len(self), "part_of": len(self.source), "fingerprint": digest.hexdigest(), "open": again}
+        return {**whole, **part, "whole": [*whole.get("whole", []), whole["fingerprint"]]}
 
 
 class Relabelled:

@@ -62,9 +62,11 @@ def copying_figures(estimator: Estimator, source: Source, train: Source) -> list
 def compared(estimator: Estimator, source: Source, train: Source) -> Compared | None:
     """What is known of copying; once, however often it is asked for.
 
-    Nothing where examples are measured on that were trained on, or where there are too few to say what is close.
+    Nothing where examples are measured on of which some were trained on, or where there are too few to say what is close.
     """
-    if same(source, train) or min(len(source), len(train)) < 1 / CLOSE:
+    if same(source, train) or source.describe()["fingerprint"] in train.describe().get("whole", ()):
+        return None
+    if min(len(source), len(train)) < 1 / CLOSE:
         return None
     return _compared(estimator.model_, estimator, _Contents.of(source), _Contents.of(train))
 

@@ -14,7 +14,7 @@ from calco.data import Source, open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor, extractor_for, label_model, read
-from calco.evaluation.figures import Figure, as_tensor, role, same, some_of
+from calco.evaluation.figures import Figure, as_tensor, role, same, sampled, some_of
 from calco.maths.fidelity import Neighbours, frechet_distance, frechet_error, kernel_distance, need, neighbours
 
 MOST = 10_000
@@ -61,7 +61,7 @@ def measure_fidelity(
         raise RequestError(f"Fidelity needs at least {K + 1} examples of each set; {n} were asked for.")
     features = extractor or extractor_for(estimator, train)
     real, floor = (features(as_tensor(estimator, part, n)) for part in (source, train))
-    samples = estimator.sample_tensor(n, seed=seed)
+    samples = sampled(estimator, n, seed)
     fake = features(samples)
     need("Fidelity", K + 1, real, floor, fake)
     protocol = (

@@ -80,7 +80,9 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = 
         if verb in estimator.capabilities_:
             # Predictions are measured by labels of any kind; all else takes them for classes.
             parts = source, fitted_on
-            found += metric(estimator, *(parts if verb == "predict" else (classed(estimator, part) for part in parts)))
+            found += metric(
+                estimator, *(parts if verb == "predict" else (classed(estimator, part, fitted_on) for part in parts))
+            )
     if not use:
         return found
     from calco.evaluation.use import measure_use
@@ -88,10 +90,12 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = 
     return found + measure_use(estimator, source, fitted_on)
 
 
-def classed(estimator: Estimator, source: Source) -> Source:
-    """A source without labels, where those are values and not classes."""
-    values = "predict" in estimator.capabilities_ and not estimator.schema_.classes
-    return valued(source) if source.classes and (values or measured(source)) else source
+def classed(estimator: Estimator, source: Source, train: Source | None = None) -> Source:
+    """A source without labels, where those are values and not classes; of both parts of a set the training part tells."""
+    predicts, classes = "predict" in estimator.capabilities_, bool(estimator.schema_.classes)
+    if not source.classes or (classes and (predicts or getattr(estimator.model_, "classes", 0))):
+        return source
+    return valued(source) if predicts or measured(source if train is None else train) else source
 
 
 def some_of(source: Source, most: int | None) -> Source:
@@ -120,14 +124,19 @@ def labels_of(source: Source) -> np.ndarray:
     return y
 
 
-def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
-    """`n` samples as the model sees them, as precise as the data are: (n, ...). Metrics that follow share them."""
-    return _drawn(estimator.model_, estimator, n, seed)
+def sampled(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
+    """`n` samples as the model gives them: (n, ...). Metrics that follow one another share them."""
+    return _sampled(estimator.model_, estimator, n, seed)
 
 
 @lru_cache(maxsize=2)
-def _drawn(model: Any, estimator: Estimator, n: int, seed: int) -> Tensor:
-    return as_data(estimator, estimator.sample_tensor(n, seed=seed))
+def _sampled(model: Any, estimator: Estimator, n: int, seed: int) -> Tensor:
+    return estimator.sample_tensor(n, seed=seed)
+
+
+def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
+    """`n` samples as the model sees them, as precise as the data are: (n, ...)."""
+    return as_data(estimator, sampled(estimator, n, seed))
 
 
 def as_data(estimator: Estimator, samples: Tensor) -> Tensor:
@@ -141,16 +150,21 @@ def same(source: Source, train: Source) -> bool:
 
 
 def role(source: Source, *estimators: Estimator, train: Source | None = None) -> str:
-    """What to call examples: training, validation where a run watched them while it trained, else held-out."""
-    fingerprint = source.describe()["fingerprint"]
+    """What to call examples: training, validation where a run watched them while it trained, else held-out.
 
-    def used(name: str) -> set[str]:
-        records = [e.run_.record.get(name) or {} for e in estimators if e.run_]
-        return {mark for record in records for mark in (record.get("fingerprint", ""), *record.get("parts", ()))}
-
-    if fingerprint in used("data") or (train is not None and same(source, train)):
+    Those of which a run learned from a part are called both.
+    """
+    about = source.describe()
+    mine, wholes = about["fingerprint"], {about["fingerprint"], *about.get("whole", ())}
+    records = [e.run_.record for e in estimators if e.run_]
+    learned = [record.get("data") or {} for record in records] + ([train.describe()] if train is not None else [])
+    watched = [record.get("held_out") or {} for record in records]
+    if any(mine in (one.get("fingerprint"), *one.get("parts", ())) for one in learned):
         return "training"
-    return "validation" if fingerprint in used("held_out") else "held-out"
+    for name, used in (("validation", watched), ("training", learned)):
+        if any(one.get("fingerprint") in wholes for one in used):
+            return name
+    return "training and held-out" if any(mine in one.get("whole", ()) for one in learned) else "held-out"
 
 
 def training_data(estimator: Estimator, source: Source) -> Source:

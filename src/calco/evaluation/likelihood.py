@@ -9,7 +9,7 @@ from calco.data import Source
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, role, some_of
 
-FITTED_ON, MEASURED_ON = 20_000, 2_500
+FITTED_ON, MEASURED_ON = 20_000, 1_000
 """Training examples that the constant model is fitted on, and examples that are measured on, at most: an estimate of each takes
 long. `Verbs.log_prob_estimate` takes all that it is given."""
 

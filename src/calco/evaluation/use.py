@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Schema, Subset, open_data, with_classes
+from calco.data import Schema, Source, Subset, open_data, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.classify import learned, learner
@@ -56,11 +56,7 @@ def measure_use(
         raise RequestError("The use of samples is measured of a model that samples a class: fit one with --conditional.")
     first = next(iter(model.values())) if isinstance(model, Mapping) else model
     source = with_classes(source, train.classes)
-    y = labels_of(train)
-    fewest = int(np.bincount(y, minlength=len(train.classes)).min())
-    amounts = [amount for amount in amounts if amount <= fewest]
-    if not amounts:
-        raise RequestError(f"A class has only {fewest} training examples: too few to compare samples with.")
+    y, amounts = labels_of(train), amounts_of(train, amounts)
     tested = some_of(source, MEASURED_ON)
     new, truth = as_tensor(first, tested), torch.from_numpy(labels_of(tested))
     alone = list[float]()
@@ -87,6 +83,19 @@ def measure_use(
         more = protocol.format(f" and {amount:,} real examples of each")
         figures.append(_figure(f"learned from samples and {amount:,} real examples a class", mixed, real, amount, more))
     return figures
+
+
+def amounts_of(train: Source, amounts: Sequence[int] = AMOUNTS) -> list[int]:
+    """Those of these amounts of real examples a class that there are.
+
+    Raises:
+        RequestError: there are no labels, or a class has too few examples for any.
+    """
+    fewest = int(np.bincount(labels_of(train), minlength=len(train.classes)).min())
+    found = [amount for amount in amounts if amount <= fewest]
+    if not found:
+        raise RequestError(f"A class has only {fewest} training examples: too few to compare samples with.")
+    return found
 
 
 def _figure(name: str, values: list[float], real: list[float], amount: int, protocol: str, paired: bool = True) -> Figure:

@@ -59,9 +59,10 @@ def _by_products(x: Tensor, others: Tensor, kind: torch.dtype, best: int) -> tup
         here = part - middle
         short = (square - 2 * (here.to(kind) @ centred.T).to(x.dtype)).topk(best, 1, False)
         distance, which = (part[:, None] - others[short.indices]).norm(dim=2).min(1)
-        # Both factors and their product were rounded, by half an eps each.
+        # In low precision both factors and their product were rounded, by half an eps each; else what a sum of so many adds.
+        slack = (3 if kind != x.dtype else 8 + x.shape[1] ** 0.5) * torch.finfo(kind).eps
         own = here.square().sum(1)
-        least = own + short.values[:, -1] - 3 * torch.finfo(kind).eps * own.sqrt() * far
+        least = own + short.values[:, -1] - slack * own.sqrt() * far
         sure = (distance == 0) | (distance.square() * (1 - TIE) <= least)
         parts.append((distance, short.indices.gather(1, which[:, None])[:, 0], sure | (best == len(others))))
     distances, rows, sures = zip(*parts, strict=True)
@@ -111,7 +112,8 @@ def copying(samples: Tensor, train: Tensor, held: Tensor) -> Copying:
     close_error = float((by_example.square().sum() / n**2 + usual * (1 - usual) / len(held)).sqrt())
     expected = len(train) / (len(train) + len(held))
     other = nearest(samples, held)
-    sided = pairs.distance <= other.distance
-    crowd = torch.bincount(torch.where(sided, pairs.row, len(train) + other.row)).double()
+    # Where both are equally near, as duplicates are, the sample is shared out as chance would.
+    sided = torch.where(pairs.distance == other.distance, expected, (pairs.distance < other.distance).double())
+    crowd = torch.bincount(torch.where(sided >= expected, pairs.row, len(train) + other.row)).double()
     sided_error = float(crowd.norm() / n) * (expected * (1 - expected)) ** 0.5
-    return Copying(share, close_error, usual, float(sided.double().mean()), sided_error, expected, pairs)
+    return Copying(share, close_error, usual, float(sided.mean()), sided_error, expected, pairs)

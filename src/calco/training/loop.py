@@ -38,7 +38,7 @@ class Diverged(RunError):
 
 
 class Interrupted(RunError):
-    """A signal stopped the run; what it had learned is saved."""
+    """A signal stopped a training before its end; the message says what is kept."""
 
 
 @dataclass

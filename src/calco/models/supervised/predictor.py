@@ -127,7 +127,7 @@ class Predictor(Estimator):
 
         Raises:
             RequestError: data or settings are wrong; nothing was started.
-            RunError: training failed; the last checkpoint is in `out`.
+            RunError: training failed, or a signal stopped it; the last checkpoint is in `out`.
         """
         if unlabelled is not None:
             x, y = open_data(x, y, unlabelled=unlabelled), None
