@@ -27,6 +27,8 @@ _HOMES = {
     "transfer": "calco.few_labels",
     "write_report": "calco.report",
     "load": "calco.models",
+    "plan": "calco.planning",
+    "series": "calco.data.recordings",
     "families": "calco.models",
 }
 

@@ -24,8 +24,8 @@ class Estimate(NamedTuple):
     low_shared: float
 
     @classmethod
-    def joined(cls, parts: Sequence[LogProb], log_det: float) -> "Estimate":
-        """The estimates of batches in order, plus the log determinant of what made the examples of the raw data."""
+    def joined(cls, parts: Sequence[LogProb], log_dets: np.ndarray | float) -> "Estimate":
+        """The estimates of batches in order, plus the log determinants, (n,), of what made the examples of the raw data."""
 
         def column(name: str) -> Any:
             found = [getattr(part, name) for part in parts]
@@ -33,9 +33,9 @@ class Estimate(NamedTuple):
 
         low, last = column("low"), parts[-1]
         return cls(
-            column("value") + log_det,
+            column("value") + log_dets,
             column("error"),
-            None if low is None else low + log_det,
+            None if low is None else low + log_dets,
             column("low_error"),
             last.shared,
             last.low_shared,

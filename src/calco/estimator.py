@@ -80,6 +80,10 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """The data as training takes them, those to learn from and those to measure on."""
         return with_classes(source, schema.classes) if getattr(model, "classes", 0) else source
 
+    def drawn(self, source: Source, schema: Schema, model: Model) -> Source:
+        """The examples to learn from, where they are not those of `fed`, each as often as the others."""
+        return source
+
     def gather(self, source: Source, schema: Schema) -> dict[str, Any]:
         """What `build` must know of other runs, as JSON: `gathered_`, kept in the run's record since those may go.
 
@@ -175,7 +179,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             model = self.build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)
-        source, held = self.fed(source, schema, model), held and self.fed(held, schema, model)
+        source, held = self.drawn(self.fed(source, schema, model), schema, model), held and self.fed(held, schema, model)
         lines: list[dict[str, Any]] = []
 
         def tell(line: dict[str, Any]) -> None:

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from calco.clusters import Clusters, Method, find_clusters
 from calco.contract import Batch, Model, capabilities
-from calco.data import Schema, Source, batches, open_data, with_classes
+from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
+from calco.data.files import plain
 from calco.data.paired import open_examples
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.maths import noise
 from calco.memory import kept
+from calco.simulation import begun, simulated
 from calco.tiling import tiled, whole
 
 PLACES = 2**18
@@ -117,7 +119,12 @@ class Verbs(BaseEstimator):
     # -- data -------------------------------------------------------------------------------------------------------
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
-        """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks."""
+        """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
+        known = None if reset else getattr(self, "schema_", None)
+        if isinstance(known, (SeriesSchema, TableSchema)):
+            return open_data(x, y, **({} if isinstance(x, Source) else known.opening()))
+        if hasattr(x, "columns") and hasattr(x, "iloc") and not plain(x):
+            return open_data(x, y)
         if (getattr(x, "ndim", 0) in (1, 2) and not isinstance(x, Tensor)) or isinstance(x, list):
             data: Any = x
             checked: Any = validate_data(self, data, reset=reset, dtype="numeric", ensure_min_samples=1)
@@ -212,7 +219,15 @@ class Verbs(BaseEstimator):
 
     @available_if(can("sample"))
     def sample(
-        self, n: int, *, way: str | None = None, label: Any = None, known: Any = None, mask: Any = None, seed: int = 0
+        self,
+        n: int,
+        *,
+        way: str | None = None,
+        label: Any = None,
+        known: Any = None,
+        mask: Any = None,
+        history: Any = None,
+        seed: int = 0,
     ) -> Any:
         """`n` new examples, as data like those that went in.
 
@@ -222,11 +237,16 @@ class Verbs(BaseEstimator):
             label: the class to sample, for a conditional model; without it classes are drawn evenly.
             known: one example, or `n`, of which some values are given and the others are sampled.
             mask: which values are given: booleans of the shape of one example.
+            history: how a series begins, (moments, channels) or a data frame: short for `known` and `mask`.
             seed: same seed, same samples.
 
         Raises:
-            RequestError: n, way, label, known or mask are not possible.
+            RequestError: n, way, label, known, mask or history are not possible.
         """
+        if history is not None:
+            if known is not None or mask is not None:
+                raise RequestError("Give the history of a series, or known values and a mask, not both.")
+            known, mask = begun(self.schema_, history)
         if known is None and mask is None:
             return self.schema_.decode(self.sample_tensor(n, way=way, label=label, seed=seed))
         if way is not None or label is not None:
@@ -257,6 +277,25 @@ class Verbs(BaseEstimator):
             ]
         return torch.cat(parts)
 
+    @available_if(can("complete"))
+    def simulate(self, history: Any, steps: int, *, paths: int = 100, actions: Any = None, seed: int = 0) -> np.ndarray:
+        """Futures of a series, `paths` draws of its next `steps` moments: (paths, steps, channels).
+
+        Where they are longer than a window they are drawn piece by piece, each given the end of what was drawn before.
+
+        Args:
+            history: the past, (moments, channels) or a data frame with the columns of the training data; as much of its end as
+                a window holds beside the future counts.
+            steps: moments ahead.
+            paths: draws.
+            actions: values of the schema's action channels in those moments, (steps, actions) or (paths, steps, actions).
+            seed: same seed, same futures.
+
+        Raises:
+            RequestError: the model is not of series, or one of these is not possible.
+        """
+        return simulated(self, history, steps, paths, actions, seed)
+
     def complete_tensor(self, n: int, known: Any, mask: Any, *, seed: int = 0) -> Tensor:
         """Samples with known values before the schema turns them back: (n, *schema_.shape), on the CPU.
 
@@ -281,8 +320,7 @@ class Verbs(BaseEstimator):
             )
         if len(x) not in (1, n):
             raise RequestError(f"There are {len(x)} known examples for {n} samples: give one, or as many as samples.")
-        where = torch.from_numpy(flags if flags.ndim < 3 else np.moveaxis(flags, -1, 0))
-        x, where = (t.expand(n, *shape).to(device_of(model)) for t in (x, where))
+        x, where = (t.expand(n, *shape).to(device_of(model)) for t in (x, self.schema_.flags(flags)))
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(noise.mix(seed))
             chunk = chunk_of(self.schema_)
@@ -320,8 +358,9 @@ class Verbs(BaseEstimator):
         model: Any = self._model()
         with torch.random.fork_rng():
             torch.manual_seed(noise.mix(seed))
-            parts = self._map(lambda b: model.log_prob(b.x, b.y), x, y)
-        return Estimate.joined(parts, self.schema_.log_det if model.continuous else 0.0)
+            found = self._map(lambda b: (model.log_prob(b.x, b.y), self.schema_.log_dets(b.x)), x, y)
+        parts, log_dets = zip(*found, strict=True)
+        return Estimate.joined(parts, np.concatenate(log_dets) if model.continuous else 0.0)
 
     @available_if(can("log_prob"))
     def score(self, x: Any, y: Any = None) -> float:

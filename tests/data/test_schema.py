@@ -105,9 +105,9 @@ def test_log_det_gives_the_density_in_raw_units():
     x = rng.normal(3, 20, size=(400, 1))
     schema = schema_of(x)
     z = schema.encode(x).double().numpy()
-    assert np.allclose(norm.logpdf(z[:, 0]) + schema.log_det, norm.logpdf(x[:, 0], x.mean(), x.std()), atol=1e-4)
+    assert np.allclose(norm.logpdf(z[:, 0]) + schema.log_dets(z), norm.logpdf(x[:, 0], x.mean(), x.std()), atol=1e-4)
     image = schema_of(rng.uniform(-2, 6, (5, 2, 2)))
-    assert image.log_det == pytest.approx(-4 * math.log(image.high - image.low))
+    assert image.log_dets(torch.zeros(1, *image.shape)).item() == pytest.approx(-4 * math.log(image.high - image.low))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -116,8 +116,12 @@ def test_values_that_are_not_finite_are_named(value):
     x[4, 1] = value
     with pytest.raises(RequestError, match=r"1 of 6 examples .* row 4 \(columns x1\)"):
         schema_of(x)
-    with pytest.raises(RequestError, match=r"missing values in b|row 1"):
-        schema_of(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, value]}))
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, value]})
+    if np.isnan(value):
+        assert schema_of(frame).kind == "table"
+        return
+    with pytest.raises(RequestError, match="row 1"):
+        schema_of(frame)
 
 
 def test_what_is_no_example_is_refused():

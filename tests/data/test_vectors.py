@@ -105,10 +105,8 @@ def test_columns_must_be_those_known_in_their_order():
 def test_data_frames_that_cannot_be_vectors_are_refused():
     with pytest.raises(RequestError, match="more than one column called a"):
         open_data(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]))
-    with pytest.raises(RequestError, match="not numbers: city"):
-        open_data(pd.DataFrame({"city": ["Rome"], "n": [1]}))
-    with pytest.raises(RequestError, match="missing values in b"):
-        open_data(pd.DataFrame({"a": [1, 2], "b": pd.array([1, None], dtype="Int64")}))
+    for frame in ({"city": ["Rome"], "n": [1]}, {"a": [1, 2], "b": pd.array([1, None], dtype="Int64")}):
+        assert infer_schema(open_data(pd.DataFrame(frame))).kind == "table"
 
 
 @pytest.mark.parametrize(

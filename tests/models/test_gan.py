@@ -4,16 +4,18 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import calco
 from calco.contract import Batch
-from calco.data import ArraySource
+from calco.data import ArraySource, infer_schema, open_data
 from calco.errors import RequestError
-from calco.models.adversarial.gan import GANModel
+from calco.models.adversarial.game import GANModel
 from calco.models.adversarial.lapgan import enlarge, halve
+from calco.models.adversarial.rows import by_sampling, favours, shares_of
 from calco.nets.mlp import MLP
 from calco.training import Diverged
 
@@ -254,3 +256,48 @@ def test_a_conditional_pyramid():
     seven, eight = (lapgan.sample_tensor(3, label=label) for label in (7, 8))
     assert seven.shape == (3, 1, 8, 8)
     assert not torch.equal(seven, eight)
+
+
+# -- rows of tables -----------------------------------------------------------------------------------------------------
+
+
+def rare_shop(n=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(["tea", "bread", "cake"], n, p=[0.79, 0.2, 0.01])
+    return pd.DataFrame({"kind": kind, "price": np.where(kind == "tea", 5, 50) + rng.normal(size=n)})
+
+
+def test_training_by_sampling_meets_rare_options_and_asks_for_them():
+    source = open_data(rare_shop())
+    schema = infer_schema(source)
+    shares = shares_of(source, schema)
+    assert shares[:3].sum() == pytest.approx(1)
+    assert (shares[-1:] == 0).all()  # a score is no option
+    rows = by_sampling(source, schema, shares, 0)
+    often = rows.take(np.arange(len(rows))).x["kind"].value_counts(normalize=True)
+    usual = rare_shop()["kind"].value_counts(normalize=True)
+    assert often["cake"] > 4 * usual["cake"]
+    favour = favours(torch.from_numpy(shares), [p for p in schema.pieces if p.kind == "choice"])
+    for piece in schema.pieces:
+        if piece.kind == "choice":  # a column is asked for as often as any other
+            span = slice(piece.start, piece.stop)
+            assert float((favour.numpy() * shares)[span].sum()) == pytest.approx(1)
+
+
+def test_rows_are_asked_for_as_often_as_they_occur():
+    frame = rare_shop()
+    model = calco.GAN(4, width=16, training={"steps": 3, "batch_size": 64, "lr_warmup": 0}).fit(frame).model_
+    seen = []
+    body = model.generator.body.forward
+    model.generator.body.forward = lambda z: seen.append(z[:, 4:]) or body(z)
+    with torch.no_grad():
+        model.make(torch.zeros(30_000, len(model.shares)), None)
+    asked = seen[0]
+    assert (asked.sum(1) == 1).all()
+    columns = len(model.choices)
+    assert torch.allclose(asked.mean(0), model.shares / columns, atol=0.01)
+
+
+def test_a_conditional_table_is_refused():
+    with pytest.raises(RequestError, match="among its columns"):
+        calco.GAN(conditional=True, training={"steps": 1}).fit(open_data(rare_shop(), np.arange(2000) % 2))

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from calco.errors import RequestError
-from calco.nets.conv import ConvDecoder, ConvEncoder, ResidualBlock, halvings
+from calco.nets.conv import ConvDecoder, ConvEncoder, ResidualBlock, halvings, shuffle
 from calco.nets.mixture import GaussianMixture
 from calco.nets.mlp import MLP
-from calco.nets.pairs import make_autoencoder_nets
+from calco.nets.pairs import chosen_net, make_autoencoder_nets
 from calco.nets.patches import PatchDecoder, PatchEncoder, grids
+from calco.nets.recurrent import RecurrentDecoder, RecurrentEncoder
 
 SIZES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (1, 1, 1), (2, 5, 9), (3, 33, 47), (4, 17, 100)]
 
@@ -22,6 +23,40 @@ def test_conv_nets_take_any_size_and_learn_everywhere(shape, pair):
     out.square().sum().backward()
     silent = [n for net in (encoder, decoder) for n, p in net.named_parameters() if p.grad is None]
     assert silent == []
+
+
+@pytest.mark.parametrize("shape", [(3, 24), (1, 7), (28, 100), (2, 5, 6, 9)])
+def test_conv_nets_take_series_and_volumes(shape):
+    encoder, decoder = ConvEncoder(shape, 6, width=4, dropout=0.1), ConvDecoder(6, shape, width=4)
+    out = decoder(encoder(torch.randn(2, *shape)))
+    assert out.shape == (2, *shape)
+    out.square().sum().backward()
+    assert all(p.grad is not None for net in (encoder, decoder) for p in net.parameters())
+
+
+def test_channels_are_shuffled_into_sides_as_torch_does_for_images():
+    x = torch.randn(2, 12, 4, 5)
+    assert torch.equal(shuffle(x), torch.nn.functional.pixel_shuffle(x, 2))
+    assert shuffle(torch.arange(8.0).view(1, 4, 2)).tolist() == [[[0, 2, 1, 3], [4, 6, 5, 7]]]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_recurrent_nets_read_and_write_series(depth):
+    encoder, decoder = RecurrentEncoder((3, 11), 5, width=4, depth=depth), RecurrentDecoder(5, (3, 11), width=4, depth=depth)
+    x = torch.randn(2, 3, 11, requires_grad=True)
+    out = decoder(encoder(x))
+    assert out.shape == x.shape
+    (slope,) = torch.autograd.grad(encoder(x).sum(), x, create_graph=True)
+    slope.square().sum().backward()  # penalties on slopes need it
+    turned = encoder(x.flip(2))
+    assert not torch.allclose(turned, encoder(x), atol=1e-3)  # order counts
+
+
+def test_nets_are_chosen_by_the_kind_of_example():
+    assert [chosen_net("auto", shape) for shape in ((5,), (3, 24), (1, 8, 8))] == ["mlp", "conv", "conv"]
+    for net, shape in (("conv", (5,)), ("recurrent", (1, 8, 8)), ("recurrent", (5,))):
+        with pytest.raises(RequestError, match=f"'{net}' is not for"):
+            chosen_net(net, shape)
 
 
 def test_sides_are_halved_rounding_up():
@@ -66,7 +101,7 @@ def test_signals_pass_a_deep_mlp_without_fading():
 def test_bad_names_and_bad_shapes_are_named():
     with pytest.raises(RequestError, match=r"Did you mean 'relu'"):
         MLP(3, [4], 2, "rlu")
-    with pytest.raises(RequestError, match="for images"):
+    with pytest.raises(RequestError, match="'conv' is not for vectors"):
         make_autoencoder_nets((5,), (5,), code_out=2, code_in=2, net="conv")
 
 

@@ -37,9 +37,21 @@ class DataOptions:
         str | None, Parameter(help="More data of the same kind without labels, for families that use both.")
     ] = None
 
+    window: Annotated[int | None, Parameter(help="Take the data as series, in windows of so many moments (rows).")] = None
+    stride: Annotated[int | None, Parameter(help="Moments between the beginnings of two windows; 1 if not given.")] = None
+    time: Annotated[str | None, Parameter(help="The column that tells the time of each row; it is not learned.")] = None
+    actions: Annotated[
+        tuple[str, ...] | None,
+        Parameter(help="Channels that somebody chooses, for planning.", consume_multiple=True, negative=""),
+    ] = None
+
+    columns: Annotated[
+        Path | None, Parameter(help="A TOML file of what columns of a table hold; `calco columns` writes one to begin with.")
+    ] = None
+
     def open(self, data: str, part: str, run: "Run | None" = None) -> Any:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
-        from calco.data import PlacesSchema, open_data, schema_from_json
+        from calco.data import PlacesSchema, SeriesSchema, TableSchema, open_data, schema_from_json
 
         options = {name: value for name, value in vars(self).items() if value is not None and value is not False}
         if run is not None and (self.masks or Path(data).is_dir()):
@@ -49,6 +61,8 @@ class DataOptions:
             if isinstance(schema, PlacesSchema):
                 before |= schema.opening()
             options = before | options
+        elif run is not None and isinstance(schema := schema_from_json(run.field("schema", dict)), (SeriesSchema, TableSchema)):
+            options = schema.opening() | options
         return open_data(data, part=part, **options)
 
     def named(self, data: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from calco.data import Schema
+from calco.data import Schema, SeriesSchema
 from calco.errors import RequestError
 from calco.runs import written_aside
 
@@ -36,7 +36,7 @@ def write_examples(path: Path, raw: Any, schema: Schema) -> None:
         for i, image in enumerate(_pixels(raw, schema)):
             _write_png(path / f"{i:0{digits}}.png", image)
     else:
-        write_array(path, raw)
+        write_array(path, schema.table(raw) if isinstance(schema, SeriesSchema) and path.suffix != ".npy" else raw)
 
 
 class Segments:

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from calco.cli.columns import columns
 from calco.cli.measuring import compare, evaluate, report, score, transfer
 from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
+from calco.cli.series import simulate
 
 
 def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("calco-demo")) -> None:
@@ -262,5 +264,5 @@ def families() -> None:
     Console().print(table)
 
 
-MAKING = (demo, resume, sample, encode, reconstruct, score, predict, cluster, segment)
-VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, families)
+MAKING = (demo, resume, sample, simulate, encode, reconstruct, score, predict, cluster, segment)
+VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, columns, families)

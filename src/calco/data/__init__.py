@@ -14,7 +14,9 @@ from calco.data.paired import open_masked
 from calco.data.partly import PartlyLabelled, labelled_part, marks, measured, mixed, valued
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
-from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, split, with_classes
+from calco.data.series import SeriesSchema
+from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, split, with_classes
+from calco.data.tables import TableSchema
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
@@ -27,8 +29,10 @@ __all__ = [
     "PlacesSchema",
     "Raw",
     "Schema",
+    "SeriesSchema",
     "Source",
     "Subset",
+    "TableSchema",
     "VectorSchema",
     "ahead",
     "batches",
@@ -41,6 +45,7 @@ __all__ = [
     "mixed",
     "open_data",
     "parts_of",
+    "plan_of",
     "reopened",
     "schema_from_json",
     "split",
@@ -63,6 +68,11 @@ def open_data(
     instances: bool = False,
     classes: Sequence[str] = (),
     unlabelled: Any = None,
+    window: int | None = None,
+    stride: int = 1,
+    time: str = "",
+    actions: Sequence[str] = (),
+    columns: Mapping[str, str] | str | os.PathLike[str] | None = None,
 ) -> Source:
     """A source of what `data` names or holds.
 
@@ -80,11 +90,26 @@ def open_data(
         instances: all in the masks that is not 0 is an object, numbered or 255: learn objects against the rest.
         classes: names of the masks' classes, from 0; those of a classes.txt beside a folder of masks where not given.
         unlabelled: more examples without labels, named or held as `data` are.
+        window: take the data as series, in windows of so many moments: rows of a table are moments then, and its columns
+            channels. An array (n, length, channels) is n series; 0 leaves those whole.
+        stride: moments between the beginnings of two windows.
+        time: the column that tells the time of each row.
+        actions: channels of series that somebody chooses, for planning.
+        columns: what columns of a table hold, where that is not to be inferred: a mapping of names to number, choice, date or
+            drop, or a TOML file of such lines. Data frames of numbers alone are vectors without it, and tables with it.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    if isinstance(columns, (str, os.PathLike)):
+        from calco.data.columns import read_columns
+
+        columns = read_columns(Path(columns))
+    if window is not None and not plan_of(data):
+        return _open_series(data, y, part, labels, {"window": window, "stride": stride, "time": time, "actions": actions})
+    if window is None and (stride != 1 or time or actions):
+        raise RequestError("stride, time and actions are of series: give the window too, the moments of an example.")
     if unlabelled is not None:
         reading: dict[str, Any] = {"size": size, "mode": mode, "skip_corrupt": skip_corrupt}
         labelled = open_data(data, y, part=part, labels=labels, **reading)
@@ -104,16 +129,18 @@ def open_data(
 
         y = read_labels(Path(labels))
     if isinstance(data, (str, os.PathLike)):
-        return _open_named(str(data), y, part, labels, size, mode, skip_corrupt)
+        return _open_named(str(data), y, part, labels, size, mode, skip_corrupt, columns)
     _no_folder("the data", size=size, mode=mode, skip_corrupt=skip_corrupt)
     if isinstance(data, Source):
         return data if y is None else _labelled(data, y)
     if hasattr(data, "to_pandas"):  # data frames of other libraries
         data = data.to_pandas()
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
-        from calco.data.files import frame_source
+        from calco.data.files import table_source
 
-        return frame_source(data, y, None, "the data frame")
+        return table_source(data, y, columns, None, "the data frame")
+    if columns is not None:
+        raise RequestError("These data are no table: say nothing of columns.")
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu()
         data = data.float() if data.dtype == torch.bfloat16 else data  # NumPy does not know it
@@ -147,6 +174,27 @@ def left_out(opening: Mapping[str, Any]) -> Source | None:
     *before, (share, seed, side) = opening["apart"]
     own = {name: value for name, value in opening.items() if name != "unlabelled"}
     return reopened({**own, "apart": [*before, (share, seed, 1 - side)]})
+
+
+def _open_series(data: Any, y: Any, part: str, labels: Any, options: dict[str, Any]) -> Source:
+    """Windows of a named set, of files or of what is in memory."""
+    from calco.data.named import SETS
+    from calco.data.recordings import series
+
+    if labels is not None:
+        from calco.data.files import read_labels
+
+        y, options = read_labels(Path(labels)), options | {"labels": str(Path(labels).resolve())}
+    given = {name: value for name, value in options.items() if name != "labels"}
+    if not isinstance(data, (str, os.PathLike)):
+        if isinstance(data, torch.Tensor):
+            data = data.detach().cpu().numpy()
+        return series(data.to_pandas() if hasattr(data, "to_pandas") else data, y, **given)
+    stem, _, own_part = str(data).partition(":")
+    if stem in SETS and not Path(data).exists():
+        return SETS[stem].open(own_part or part, **given)
+    again = {**options, "data": str(Path(data).resolve()), "actions": list(options["actions"])}
+    return series(data, y, **given, open=again if y is None or labels is not None else None)
 
 
 HELD_OUT = 0.2
@@ -199,6 +247,7 @@ def _open_named(
     size: tuple[int, int] | None,
     mode: str | None,
     skip_corrupt: bool,
+    columns: Mapping[str, str] | None,
 ) -> Source:
     from calco.data.named import SETS
 
@@ -210,11 +259,14 @@ def _open_named(
         source = SETS[stem].open(own_part or part)
         if y is None:
             return source
+        if not isinstance(source, ArraySource):
+            raise RequestError(f"{name} takes no labels of one's own.")
         reopen = {**(source.open or {}), "labels": str(Path(labels).resolve())} if labels else None
         return ArraySource(source.x, y, levels=source.levels, open=reopen, about=source.about)
     path = Path(name)
     again: dict[str, Any] | None = {"data": str(path.resolve())}
     options = {"labels": labels and str(Path(labels).resolve()), "size": size, "mode": mode, "skip_corrupt": skip_corrupt}
+    options |= {"columns": columns and dict(columns)}
     again |= {key: value for key, value in options.items() if value}
     if y is not None and labels is None:
         again = None
@@ -226,7 +278,7 @@ def _open_named(
         from calco.data.files import file_source
 
         _no_folder(name, size=size, mode=mode, skip_corrupt=skip_corrupt)
-        return file_source(path, y, again)
+        return file_source(path, y, again, columns)
     if os.sep in name or path.suffix:
         raise RequestError(f"There is no file or folder {name}.")
     raise RequestError(f"{one_of('data set', stem, SETS)} There is no file or folder {name} either.")

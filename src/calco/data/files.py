@@ -123,17 +123,11 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     """A data frame of numbers as vectors.
 
     Raises:
-        RequestError: a column is not numeric, or holds missing values.
+        RequestError: two columns have one name.
     """
     twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
     if twice:
         raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
-    other = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
-    if other:
-        raise RequestError(f"{about} has columns that are not numbers: {', '.join(other[:5])}. Drop or encode them first.")
-    missing = [str(c) for c in frame.columns if frame[c].isna().any()]
-    if missing:
-        raise RequestError(f"{about} has missing values in {', '.join(missing[:5])}: fill or drop them first.")
     names = tuple(str(c) for c in frame.columns)
     dtypes = tuple(str(d) for d in frame.dtypes)
     # Columns of one dtype keep it; mixed ones meet in float64.
@@ -141,7 +135,25 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     return ArraySource(values, y, names=names, dtypes=dtypes, open=open, about=about)
 
 
-def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> Source:
+def plain(frame: Any) -> bool:
+    """Whether a data frame holds numbers alone, none of them missing."""
+    return all(dtype.kind in "biuf" for dtype in frame.dtypes) and not frame.isna().to_numpy().any()
+
+
+def table_source(frame: Any, y: Any, columns: Any, open: dict[str, Any] | None, about: str) -> Source:
+    """A data frame: as vectors where it holds numbers alone and nothing is said of its columns, else as a table.
+
+    Raises:
+        RequestError: a column holds what cannot be learned.
+    """
+    if columns is None and plain(frame):
+        return frame_source(frame, y, open, about)
+    from calco.data.frames import TableSource
+
+    return TableSource(frame, y, columns=columns, open=open, about=about)
+
+
+def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = None) -> Source:
     """The examples in one file, by its suffix.
 
     Raises:
@@ -149,7 +161,9 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None) -> Source:
     """
     about, suffix = path.name, path.suffix.lower()
     if suffix in (".csv", ".parquet"):
-        return frame_source(read_table(path), y, open, about)
+        return table_source(read_table(path), y, columns, open, about)
+    if columns is not None:
+        raise RequestError(f"{about} is no table: say nothing of columns.")
     if suffix == ".npy":
         return ArraySource(read_npy(path), y, open=open, about=about)
     if suffix == ".npz":

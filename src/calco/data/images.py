@@ -12,6 +12,7 @@ from torch import Tensor
 from calco.data.source import Source
 from calco.data.values import as_tensor, check_finite, check_levels, chunks, size_of, within
 from calco.errors import RequestError
+from calco.maths.mixed import Piece
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class ImageSchema:
         return 3 if self.channel_axis else 2
 
     @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What the channels are, where they are of several kinds: they are not."""
+        return ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of a data frame: images have none."""
         return ()
@@ -54,10 +60,9 @@ class ImageSchema:
             return ("gaussian",)
         return ("bernoulli",) if self.levels == 2 else ("logistic", "categorical", "gaussian")
 
-    @property
-    def log_det(self) -> float:
-        """What turns the log density of an encoded example into that of the raw one."""
-        return -math.prod(self.shape) * math.log(self.high - self.low)
+    def log_dets(self, x: Tensor) -> np.ndarray:
+        """What turns the log densities of encoded images into those of the raw ones: (n,)."""
+        return np.full(len(x), -math.prod(self.shape) * math.log(self.high - self.low))
 
     def encode(self, raw: Any) -> Tensor:
         """Raw images to float32 of shape (n, channels, height, width) in [0, 1].
@@ -82,6 +87,10 @@ class ImageSchema:
         if self.low:
             x = x.sub_(self.low)
         return x.div_(self.high - self.low).float()
+
+    def flags(self, mask: np.ndarray) -> Tensor:
+        """Booleans of the shape of one raw image, as a model sees it: (channels, height, width)."""
+        return torch.from_numpy(mask if mask.ndim == 3 else mask[..., None]).permute(2, 0, 1)
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Floats in [0, 1] to raw images: clipped, rounded to the levels, in the raw dtype and layout."""

@@ -4,15 +4,16 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calco.data.files import parse_idx, read_bytes
-from calco.data.source import ArraySource
+from calco.data.files import parse_idx, read_bytes, read_table
+from calco.data.recordings import SeriesSource, series
+from calco.data.source import ArraySource, Source
 from calco.errors import RequestError, one_of
 
 
@@ -32,7 +33,7 @@ class NamedSet:
     folders: tuple[str, ...]
     files: dict[str, tuple[str, ...]]
     checksums: dict[str, str]
-    read: Callable[["NamedSet", str], ArraySource]
+    read: Callable[..., Source]
     instead: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -40,15 +41,17 @@ class NamedSet:
         """Its parts; the first is for training, the last for testing."""
         return tuple(self.files)
 
-    def open(self, part: str) -> ArraySource:
-        """One part of it.
+    def open(self, part: str, **series: Any) -> Source:
+        """One part of it; `series` says how series are cut into windows, as in `open_data`.
 
         Raises:
-            RequestError: there is no such part, or its files are not here or not the right ones.
+            RequestError: there is no such part, its files are not here or not the right ones, or it holds no series.
         """
         if part not in self.files:
             raise one_of(f"part of {self.name}", part, self.files)
-        return self.read(self, part)
+        if series and self.read is not _read_series:
+            raise RequestError(f"{self.name} holds no series: leave the window out.")
+        return self.read(self, part, **series)
 
     def find(self, file: str) -> Path | None:
         """Where a file of it lies, if anywhere: under CALCO_DATA, or at a usual place."""
@@ -139,6 +142,42 @@ def _packed_text(path: Path) -> np.ndarray:
     return np.packbits(digits.reshape(-1, 784), axis=1)
 
 
+def _read_series(
+    named: NamedSet, part: str, window: int = 24, stride: int = 1, time: str = "", actions: Sequence[str] = ()
+) -> SeriesSource:
+    """Windows of one recording: its first four fifths, its last fifth, or all of it."""
+    (file,) = named.files[part]
+    path = named.path(file)
+    frame = read_table(path)
+    named.check(path, np.ascontiguousarray(frame.to_numpy(dtype=np.float32)).tobytes(), file)
+    cut = round(0.8 * len(frame))
+    frame = {"train": frame.iloc[:cut], "test": frame.iloc[cut:]}.get(part, frame)
+    options: dict[str, Any] = {"window": window or 24, "stride": stride, "time": time, "actions": actions}
+    again = _again(named, part) | options | {"actions": list(actions)}
+    return series(frame, **options, open=again, about=f"{named.name}, {part} part, windows of {window or 24}")
+
+
+ADULT = [
+    *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race"),
+    *("sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"),
+]
+"""The columns of the census of 1994."""
+
+
+def _read_adult(named: NamedSet, part: str) -> Source:
+    import io
+
+    import pandas as pd
+
+    from calco.data.frames import TableSource
+
+    (file,) = named.files[part]
+    text = named.contents(file).decode()
+    lines = "\n".join(line.rstrip(".") for line in text.splitlines() if line and not line.startswith("|"))
+    frame = pd.read_csv(io.StringIO(lines), names=ADULT, skipinitialspace=True, na_values="?", keep_default_na=False)
+    return TableSource(frame, open=_again(named, part), about=f"{named.name}, {part} part")
+
+
 def _read_digits(named: NamedSet, part: str) -> ArraySource:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -215,6 +254,41 @@ SETS = {
                 "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             },
             _read_idx,
+        ),
+        NamedSet(
+            "adult",
+            "32,561 and 16,281 people of the census of 1994: a table of 15 columns, the last whether their income is above 50K",
+            "CC BY 4.0",
+            "https://archive.ics.uci.edu/dataset/2/adult",
+            ("adult",),
+            {"train": ("adult.data",), "test": ("adult.test",)},
+            {
+                "adult.data": "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
+                "adult.test": "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
+            },
+            _read_adult,
+        ),
+        NamedSet(
+            "stocks",
+            "3,685 days of Google's stock from 2004 on, six channels, in windows of 24 days. The parts train and test are its"
+            " first four fifths and the rest; all is all of it",
+            "Apache-2.0",
+            "https://github.com/jsyoon0823/TimeGAN (data/stock_data.csv)",
+            ("stocks",),
+            dict.fromkeys(("train", "all", "test"), ("stock_data.csv",)),
+            {"stock_data.csv": "d732bf56ad37f2f6f1350689f4376c80d8561cb6a62712d706bafdf866bec905"},
+            _read_series,
+        ),
+        NamedSet(
+            "energy",
+            "19,735 times, ten minutes apart, of the energy that appliances took and the weather in and around a house, 28"
+            " channels, in windows of 24. The parts train and test are its first four fifths and the rest; all is all of it",
+            "CC BY 4.0",
+            "https://archive.ics.uci.edu/dataset/374 (without the column of dates) or TimeGAN's data/energy_data.csv",
+            ("energy",),
+            dict.fromkeys(("train", "all", "test"), ("energy_data.csv",)),
+            {"energy_data.csv": "23fb7ebf85489816cfa9f89b0d4ed604ba9d5219d1931c23cbb32bf83670f62c"},
+            _read_series,
         ),
     )
 }

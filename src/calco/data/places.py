@@ -11,6 +11,7 @@ from torch import Tensor
 
 from calco.data.values import as_tensor, check_finite, numpy_type, within
 from calco.errors import RequestError
+from calco.maths.mixed import Piece
 
 SIDES = {1: "samples", 2: "height, width", 3: "depth, height, width"}
 
@@ -27,7 +28,7 @@ class PlacesSchema:
     kind: ClassVar[str] = "places"
     levels: ClassVar[None] = None
     likelihoods: ClassVar[tuple[str, ...]] = ()
-    log_det: ClassVar[float] = 0.0
+    pieces: ClassVar[tuple[Piece, ...]] = ()
     channels: int
     sides: tuple[int, ...]
     dtype: str
@@ -78,6 +79,14 @@ class PlacesSchema:
         low, high = torch.tensor(self.low, dtype=exact), torch.tensor(self.high, dtype=exact)
         x = (as_tensor(raw).to(exact) - low) / (high - low)
         return x.float().movedim(-1, 1).contiguous()
+
+    def log_dets(self, x: Tensor) -> np.ndarray:
+        """Nothing: such examples have no density."""
+        return np.zeros(len(x))
+
+    def flags(self, mask: np.ndarray) -> Tensor:
+        """Booleans of the shape of one raw example, as a model sees it: (channels, *sides)."""
+        return torch.from_numpy(mask if self.channel_axis else mask[..., None]).movedim(-1, 0)
 
     def decode(self, x: Tensor) -> np.ndarray:
         """What `encode` gave, back in the raw range, dtype and layout."""

@@ -11,11 +11,14 @@ import numpy as np
 from calco.data.images import ImageSchema, fit_images
 from calco.data.masks import MaskedSource
 from calco.data.places import PlacesSchema
-from calco.data.source import Source
+from calco.data.recordings import Channels
+from calco.data.series import SeriesSchema, fit_series
+from calco.data.source import Source, plan_of
+from calco.data.tables import TableSchema, fit_table
 from calco.data.vectors import VectorSchema, fit_vectors
 from calco.errors import RequestError, one_of
 
-Schema = ImageSchema | VectorSchema | PlacesSchema
+Schema = ImageSchema | VectorSchema | SeriesSchema | TableSchema | PlacesSchema
 
 
 def infer_schema(source: Source) -> Schema:
@@ -26,6 +29,8 @@ def infer_schema(source: Source) -> Schema:
     """
     if isinstance(source, MaskedSource):
         return source.schema()
+    if plan := plan_of(source):
+        return fit_series(source) if isinstance(plan, Channels) else fit_table(source)
     first = source.take(np.arange(1)).x
     if first.ndim == 2:
         return fit_vectors(source, first)
@@ -43,7 +48,7 @@ def schema_from_json(content: dict[str, Any]) -> Schema:
     Raises:
         RequestError: the content is not such a schema.
     """
-    kinds: dict[str, Any] = {kind.kind: kind for kind in (ImageSchema, VectorSchema, PlacesSchema)}
+    kinds: dict[str, Any] = {kind.kind: kind for kind in (ImageSchema, VectorSchema, SeriesSchema, TableSchema, PlacesSchema)}
     if not isinstance(content, dict):
         raise RequestError("The schema in run.json is damaged or was edited: it is not an object.")
     fields = dict(content)

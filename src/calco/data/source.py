@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Raw(NamedTuple):
-    """Raw values as they came, and class indices, int64 of shape (n,), where there are labels."""
+    """Raw values as they came, an array or a data frame, and class indices, int64 of shape (n,), where there are labels."""
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray | None
 
 
@@ -129,6 +129,16 @@ class ArraySource:
         return {"about": self.about, "n": len(self), "fingerprint": self._fingerprint, **self.more, "open": self.open}
 
 
+def spans_of(source: Any) -> np.ndarray | None:
+    """Of each window of series its recording, first moment and the one after its last, (n, 3); None for all other examples."""
+    return getattr(source, "spans", None)
+
+
+def plan_of(source: Any) -> Any:
+    """What was known of the channels of series, or of the columns of a table, when they were opened; else None."""
+    return getattr(source, "plan", None)
+
+
 class Subset:
     """Some rows of another source.
 
@@ -142,6 +152,8 @@ class Subset:
         self.source, self.rows, self.apart = source, rows, apart
         self.classes, self.levels, self.slow = source.classes, source.levels, source.slow
         self.names, self.dtypes = source.names, source.dtypes
+        spans, self.plan = spans_of(source), plan_of(source)
+        self.spans = None if spans is None else spans[rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -175,6 +187,7 @@ class Relabelled:
     def __init__(self, source: Source, classes: tuple[str, ...], table: np.ndarray) -> None:
         self.source, self.classes, self.table = source, classes, table
         self.levels, self.slow, self.names, self.dtypes = source.levels, source.slow, source.names, source.dtypes
+        self.spans, self.plan = spans_of(source), plan_of(source)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -264,12 +277,44 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
             f"Holding out {share:g} of the examples (n_samples={len(source)}) leaves one part empty: give more data, or"
             " another share."
         )
-    order = np.random.default_rng([seed, 2**32]).permutation(len(source))
-    rest, apart = (
-        Subset(source, np.sort(order[held:]), (share, seed, 0)),
-        Subset(source, np.sort(order[:held]), (share, seed, 1)),
-    )
-    return rest, apart
+    rng, spans = np.random.default_rng([seed, 2**32]), spans_of(source)
+    if spans is None:
+        order = rng.permutation(len(source))
+        rest, apart = np.sort(order[held:]), np.sort(order[:held])
+    else:
+        rest, apart = split_in_time(spans, share, rng)
+        if not len(rest) or not len(apart):
+            raise RequestError(
+                f"Holding out the last {share:g} of {len(source)} windows leaves none to learn from that lies wholly before"
+                " them: give longer series, shorter windows, or another share."
+            )
+    return Subset(source, rest, (share, seed, 0)), Subset(source, apart, (share, seed, 1))
+
+
+def split_in_time(spans: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of windows to learn from and to hold out, which have no moment in common.
+
+    Whole recordings are held out where there are enough of them, chosen by `rng`; else the end of each.
+
+    Args:
+        spans: of each window its recording, its first moment and the one after its last: (n, 3).
+        share: of the windows to hold out.
+        rng: chooses recordings.
+    """
+    recordings, counts = np.unique(spans[:, 0], return_counts=True)
+    if round(share * len(recordings)) >= 1:
+        order = rng.permutation(len(recordings))
+        enough = np.searchsorted(np.cumsum(counts[order]), share * len(spans) - 1e-9) + 1
+        apart = np.isin(spans[:, 0], recordings[order[:enough]])
+        return np.flatnonzero(~apart), np.flatnonzero(apart)
+    rest, held = [], []
+    for recording in recordings:
+        rows = np.flatnonzero(spans[:, 0] == recording)
+        rows = rows[np.argsort(spans[rows, 1], kind="stable")]
+        cut = spans[rows[len(rows) - max(1, round(share * len(rows)))], 1]
+        held.append(rows[spans[rows, 1] >= cut])
+        rest.append(rows[spans[rows, 2] <= cut])
+    return np.sort(np.concatenate(rest)), np.sort(np.concatenate(held))
 
 
 def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from calco.data.source import Source
 from calco.data.values import as_tensor, check_finite, check_levels, chunks, numpy_type, size_of, within
 from calco.errors import RequestError
+from calco.maths.mixed import Piece
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class VectorSchema:
         return 1
 
     @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What the features are, where they are of several kinds: they are not."""
+        return ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns where the data were a data frame; () otherwise."""
         return self.names if self.frame else ()
@@ -51,10 +58,9 @@ class VectorSchema:
         """Likelihoods that suit these values, the best first."""
         return ("bernoulli",) if self.binary else ("gaussian",)
 
-    @property
-    def log_det(self) -> float:
-        """What turns the log density of a standardised example into that of the raw one."""
-        return -sum(math.log(s) for s in self.scale)
+    def log_dets(self, x: Tensor) -> np.ndarray:
+        """What turns the log densities of standardised vectors into those of the raw ones: (n,)."""
+        return np.full(len(x), -sum(math.log(s) for s in self.scale))
 
     def encode(self, raw: Any) -> Tensor:
         """Raw vectors to float32 of shape (n, features).
@@ -71,6 +77,10 @@ class VectorSchema:
             check_levels(raw, 0, 1, 2)
             return as_tensor(raw.astype(np.float32))
         return as_tensor(((raw.astype(np.float64) - self.mean) / self.scale).astype(np.float32))
+
+    def flags(self, mask: np.ndarray) -> Tensor:
+        """Booleans of the shape of one raw vector, as a model sees it: (features,)."""
+        return torch.from_numpy(mask)
 
     def decode(self, x: Tensor) -> Any:
         """Standardised vectors to raw ones; a data frame with the same columns and dtypes where the data were one."""

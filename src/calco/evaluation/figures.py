@@ -45,6 +45,8 @@ def metrics() -> list[tuple[str, Metric]]:
     from calco.evaluation.probes import probe_figures
     from calco.evaluation.reconstruction import reconstruction_figures
     from calco.evaluation.segmentation import segmentation_figures
+    from calco.evaluation.series import series_figures
+    from calco.evaluation.tables import table_figures
     from calco.evaluation.two_sample import two_sample_figures
 
     return [
@@ -54,6 +56,8 @@ def metrics() -> list[tuple[str, Metric]]:
         ("sample", fidelity_figures),
         ("sample", copying_figures),
         ("sample", two_sample_figures),
+        ("sample", series_figures),
+        ("sample", table_figures),
         ("encode", probe_figures),
         ("segment", segmentation_figures),
     ]

@@ -8,6 +8,7 @@ import torch
 from calco.data import Source
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, role, some_of
+from calco.maths.mixed import Mixed
 
 FITTED_ON, MEASURED_ON = 20_000, 1_000
 """Training examples that the constant model is fitted on, and examples that are measured on, at most: an estimate of each takes
@@ -54,8 +55,12 @@ def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> fl
     Discrete values have their frequencies with one count added to each level; continuous ones are Gaussian. Where a model's
     density is of values that it makes binary, at random or not, so is this one.
     """
-    fitted = as_tensor(estimator, train, FITTED_ON).flatten(1).numpy()
-    tested = as_tensor(estimator, source).flatten(1).numpy()
+    schema, known, new = estimator.schema_, as_tensor(estimator, train, FITTED_ON), as_tensor(estimator, source)
+    moved = float(schema.log_dets(new).mean())
+    if schema.pieces:
+        mixed = Mixed(schema.shape, schema.pieces)
+        return float(mixed.log_prob(mixed.constant(known.double()), new.double()).mean()) + moved
+    fitted, tested = known.flatten(1).numpy(), new.flatten(1).numpy()
     levels = None if estimator.model_.continuous else estimator.schema_.levels
     ones = [binary_chances(estimator, part) for part in (fitted, tested)]
     if ones[0] is not None and ones[1] is not None:
@@ -70,7 +75,7 @@ def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> fl
         return float(log_prob.mean())
     scale = np.maximum(fitted.std(0, dtype=np.float64), 1e-3)
     z = (tested - fitted.mean(0, dtype=np.float64)) / scale
-    return float((-0.5 * z**2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(1).mean()) + estimator.schema_.log_det
+    return float((-0.5 * z**2 - np.log(scale) - 0.5 * math.log(2 * math.pi)).sum(1).mean()) + moved
 
 
 def binary_chances(estimator: Estimator, flat: np.ndarray) -> np.ndarray | None:

@@ -41,6 +41,31 @@ class Likelihood(ABC):
         """Nats per example."""
         return self._log_prob(self._split(params), x).flatten(-len(self.shape)).sum(-1)
 
+    @property
+    def variables(self) -> int:
+        """How many variables an example has, each with a distribution of its own: here its values."""
+        return math.prod(self.shape)
+
+    def each(self, params: Tensor, x: Tensor) -> Tensor:
+        """Nats of each variable: (*batch, variables)."""
+        return self._log_prob(self._split(params), x).flatten(-len(self.shape))
+
+    def spread(self, flags: Tensor) -> Tensor:
+        """A number for each variable, (n, variables), at each of its values: (n, *shape)."""
+        return flags.unflatten(1, self.shape)
+
+    def gathered(self, flags: Tensor) -> Tensor:
+        """1 for each variable all of whose values are 1, else 0: (n, *shape) to (n, variables)."""
+        return flags.flatten(1)
+
+    def ready(self, known: Tensor) -> Tensor:
+        """1 where a variable can be asked for, given which are known, else 0: (n, variables) to the same. Here always."""
+        return torch.ones_like(known)
+
+    def together(self, keys: Tensor) -> Tensor:
+        """Random keys of variables, (n, variables), so that what belongs together keeps its order when they are sorted."""
+        return keys
+
     def mean(self, params: Tensor) -> Tensor:
         """The expected example."""
         return self._mean(self._split(params))

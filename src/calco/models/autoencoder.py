@@ -16,6 +16,7 @@ from calco.data import Schema
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator
 from calco.maths import noise
+from calco.maths.mixed import Piece, counted
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
 from calco.training import Training
@@ -29,6 +30,7 @@ class AutoencoderModel(Model):
         decoder: (n, latent) to (n, ...).
         latent: width of the code.
         bounded: the data lie in [0, 1]: reconstructions are clipped to that.
+        pieces: what the channels are, where they are of several kinds: missing values then do not count.
         noise: standard deviation of Gaussian noise added to inputs in training.
         mask: share of inputs set to 0 in training.
         patch: side of the squares of an image that are masked together; above 1 only masked places count (He et al. 2022).
@@ -44,6 +46,7 @@ class AutoencoderModel(Model):
         latent: int,
         *,
         bounded: bool = False,
+        pieces: tuple[Piece, ...] = (),
         noise: float = 0.0,
         mask: float = 0.0,
         patch: int = 1,
@@ -53,7 +56,7 @@ class AutoencoderModel(Model):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.codes = GaussianMixture(latent)
-        self.latent, self.bounded = latent, bounded
+        self.latent, self.bounded, self.pieces = latent, bounded, pieces
         self.noise, self.mask, self.patch = noise, mask, patch
         self.sparsity, self.contraction = sparsity, contraction
 
@@ -73,6 +76,7 @@ class AutoencoderModel(Model):
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the mean squared error per value, and what clipping and the options add to it."""
         x, weight = self.corrupt(batch.x)
+        weight = weight * counted(batch.x, self.pieces) if self.pieces else weight
         if self.contraction:
             x = x.detach().requires_grad_()
         z = self.encoder(x)
@@ -96,7 +100,7 @@ class AutoencoderModel(Model):
 
     def held_out(self, batch: Batch) -> Tensor:
         """The mean squared error per value, nothing corrupted."""
-        return (self.reconstruct(batch.x) - batch.x).square().mean()
+        return (counted(batch.x, self.pieces) * (self.reconstruct(batch.x) - batch.x).square()).mean()
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """(n, ...) to (n, latent)."""
@@ -147,8 +151,8 @@ class Autoencoder(Estimator):
 
     Args:
         latent: width of the code.
-        net: conv for images, mlp for anything; auto takes conv for images.
-        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 32 or 512.
+        net: conv for images and series, recurrent for series, mlp for anything; auto takes conv where there is one.
+        width: channels of the first level of conv nets, or units per layer; 0 takes 32, or 64 of recurrent and 512 of mlp nets.
         depth: residual blocks per level, or hidden layers.
         activation: of the nets.
         dropout: share of units, or of channels of conv nets, dropped in training.
@@ -171,7 +175,7 @@ class Autoencoder(Estimator):
         self,
         latent: int = 16,
         *,
-        net: Literal["auto", "conv", "mlp"] = "auto",
+        net: Literal["auto", "conv", "recurrent", "mlp"] = "auto",
         width: int = 0,
         depth: int = 2,
         activation: Literal["relu", "silu", "gelu", "elu", "tanh"] = "silu",
@@ -215,5 +219,6 @@ class Autoencoder(Estimator):
             decoder,
             self.latent,
             bounded=len(schema.shape) == 3,
+            pieces=schema.pieces,
             **{k: getattr(self, k) for k in ("noise", "mask", "patch", "sparsity", "contraction")},
         )

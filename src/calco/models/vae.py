@@ -22,8 +22,10 @@ from calco.data import Schema
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator
 from calco.maths import noise
+from calco.maths.completion import metropolis_within_gibbs
 from calco.maths.divergences import importance_bound, importance_error, normal_kl, normal_log_prob
 from calco.maths.likelihoods import Likelihood, make_likelihood
+from calco.maths.mixed import Mixed
 from calco.nets.labels import with_label
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
@@ -46,6 +48,7 @@ class VAEModel(Model):
         particles_from: share of the training after which more than one particle is used.
         classes: number of classes of a conditional model, 0 for none.
         samples: importance samples of `log_prob`.
+        sweeps: of the chain by which unknown values are drawn.
         draw: `sample` draws from p(x | z) rather than giving its mean.
     """
 
@@ -65,6 +68,7 @@ class VAEModel(Model):
         particles_from: float = 0.0,
         classes: int = 0,
         samples: int = 100,
+        sweeps: int = 100,
         draw: bool = False,
     ) -> None:
         super().__init__()
@@ -73,7 +77,7 @@ class VAEModel(Model):
         self.likelihood, self.latent, self.classes = likelihood, latent, classes
         self.continuous = likelihood.continuous
         self.beta, self.warmup, self.free_bits = beta, warmup, free_bits
-        self.particles, self.particles_from, self.samples = particles, particles_from, samples
+        self.particles, self.particles_from, self.samples, self.sweeps = particles, particles_from, samples, sweeps
         self.draw = draw
         self.at_step(1, 1)
 
@@ -143,7 +147,25 @@ class VAEModel(Model):
         z = mean + torch.exp(0.5 * log_var) * noise.normal(mean)
         return -self._log_weights(batch, z[:, None], mean[:, None], log_var[:, None]).mean()
 
-    adjustable = ("samples",)
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        """Draws of the unknown values given the known ones: x and the mask `known`, both (n, ...), to (n, ...)."""
+        start = self.prior.sample(torch.randn(len(x), self.latent, dtype=x.dtype, device=x.device), self._components())
+
+        def propose(q: tuple[Tensor, Tensor]) -> Tensor:
+            return q[0] + torch.exp(0.5 * q[1]) * torch.randn_like(q[0])
+
+        def weight(x: Tensor, z: Tensor, q: tuple[Tensor, Tensor]) -> Tensor:
+            return self._log_weights(Batch(x), z[:, None], q[0][:, None], q[1][:, None])[:, 0]
+
+        def encoded(x: Tensor) -> tuple[Tensor, Tensor]:
+            return posterior(self.encoder(with_label(x, None, self.classes)))
+
+        def drawn(z: Tensor) -> Tensor:
+            return self.likelihood.sample(self.decoder(z))
+
+        return metropolis_within_gibbs(x, known, start, encoded, propose, weight, drawn, self.sweeps)
+
+    adjustable = ("samples", "sweeps")
 
     @property
     def density(self) -> str:
@@ -211,8 +233,8 @@ class VAE(Estimator):
 
     Args:
         latent: width of the code.
-        net: conv for images, mlp for anything; auto takes conv for images.
-        width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 32 or 512.
+        net: conv for images and series, recurrent for series, mlp for anything; auto takes conv where there is one.
+        width: channels of the first level of conv nets, or units per layer; 0 takes 32, or 64 of recurrent and 512 of mlp nets.
         depth: residual blocks per level, or hidden layers.
         activation: of the nets.
         dropout: share of units, or of channels of conv nets, dropped in training.
@@ -227,8 +249,9 @@ class VAE(Estimator):
         particles: importance samples of the training bound.
         particles_from: share of the training after which there is more than one.
         conditional: learn p(x | label); fit, encode, reconstruct and log_prob then need labels.
-        draw: give samples of p(x | z) rather than its mean; auto draws vectors and takes the mean of images.
+        draw: give samples of p(x | z) rather than its mean; auto takes the mean of images and draws all else.
         samples: importance samples of log_prob.
+        sweeps: of the chain by which unknown values are drawn given known ones.
         training: settings, or a dict of those that differ from the family's recipe.
     """
 
@@ -242,12 +265,12 @@ class VAE(Estimator):
         self,
         latent: int = 16,
         *,
-        net: Literal["auto", "conv", "mlp"] = "auto",
+        net: Literal["auto", "conv", "recurrent", "mlp"] = "auto",
         width: int = 0,
         depth: int = 2,
         activation: Literal["relu", "silu", "gelu", "elu", "tanh"] = "silu",
         dropout: float = 0.0,
-        likelihood: Literal["auto", "bernoulli", "gaussian", "logistic", "categorical"] = "auto",
+        likelihood: Literal["auto", "bernoulli", "gaussian", "logistic", "categorical", "mixed"] = "auto",
         prior: Literal["normal", "vamp", "flow"] = "normal",
         pseudo_inputs: int = 500,
         flow_layers: int = 8,
@@ -260,6 +283,7 @@ class VAE(Estimator):
         conditional: bool = False,
         draw: Literal["auto", "yes", "no"] = "auto",
         samples: int = 100,
+        sweeps: int = 100,
         training: Training | Mapping[str, Any] | None = None,
     ) -> None:
         self.latent = latent
@@ -281,6 +305,7 @@ class VAE(Estimator):
         self.conditional = conditional
         self.draw = draw
         self.samples = samples
+        self.sweeps = sweeps
         self.training = training
 
     def build(self, schema: Schema) -> VAEModel:
@@ -290,7 +315,7 @@ class VAE(Estimator):
         if self.conditional and not classes:
             raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
         name = schema.likelihoods[0] if self.likelihood == "auto" else self.likelihood
-        likelihood = make_likelihood(name, schema.shape, schema.levels)
+        likelihood = Mixed(schema.shape, schema.pieces) if schema.pieces else make_likelihood(name, schema.shape, schema.levels)
         shape = (schema.shape[0] + classes, *schema.shape[1:])
         encoder, decoder = make_autoencoder_nets(
             shape,
@@ -307,13 +332,14 @@ class VAE(Estimator):
             self.latent,
             pseudo=PseudoInputs(self.pseudo_inputs, shape) if self.prior == "vamp" else None,
             classes=classes,
-            draw=len(schema.shape) == 1 if self.draw == "auto" else self.draw == "yes",
+            draw=len(schema.shape) < 3 if self.draw == "auto" else self.draw == "yes",
             beta=self.beta,
             warmup=self.kl_warmup,
             free_bits=self.free_bits,
             particles=self.particles,
             particles_from=self.particles_from,
             samples=self.samples,
+            sweeps=self.sweeps,
         )
 
     def _prior(self) -> Prior:
@@ -322,7 +348,7 @@ class VAE(Estimator):
         return NormalPrior() if self.prior == "normal" else VampPrior()
 
     def _check_ranges(self) -> None:
-        at_least(self, 1, "latent", "depth", "pseudo_inputs", "flow_layers", "flow_width", "particles", "samples")
+        at_least(self, 1, "latent", "depth", "pseudo_inputs", "flow_layers", "flow_width", "particles", "samples", "sweeps")
         at_least(self, 0, "width", "beta", "kl_warmup", "free_bits", "particles_from")
         below_one(self, "dropout")
         if self.prior == "flow" and self.latent < 2:

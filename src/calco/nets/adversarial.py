@@ -6,11 +6,13 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from calco.errors import RequestError
-from calco.nets.conv import ConvEncoder, ResidualBlock
+from calco.nets.conv import ConvDecoder, ConvEncoder, ResidualBlock
 from calco.nets.labels import with_label
 from calco.nets.mlp import MLP
 from calco.nets.mlp import activation as make_activation
+from calco.nets.pairs import chosen_net
 from calco.nets.patches import PatchDecoder, PatchEncoder
+from calco.nets.recurrent import RecurrentDecoder, RecurrentEncoder
 
 FEATURES = 128
 """That a discriminator's body gives its head."""
@@ -73,10 +75,10 @@ def make_adversarial_nets(
     """A generator and a discriminator of examples of `shape`.
 
     Args:
-        shape: (channels, height, width) or (features,).
+        shape: (channels, height, width), (channels, length) or (features,).
         latent: numbers in a code.
-        net: conv (images only), mlp, or auto: conv for images.
-        width: channels of the grid of patches, or units per mlp layer; 0 takes 64 or 256.
+        net: conv (images and series), recurrent (series), mlp, or auto: conv where there is one.
+        width: channels of the grid of patches or of the first level of series, or units per mlp layer; 0 takes 64 or 256.
         depth: residual blocks per level, or hidden layers; 0 takes 1 or 2.
         activation: by name.
         spectral: divide each of the discriminator's weights by its largest singular value (Miyato et al. 2018).
@@ -84,21 +86,26 @@ def make_adversarial_nets(
         bias: whether the discriminator's score has one.
 
     Raises:
-        RequestError: conv nets were asked for data that are not images.
+        RequestError: the net is not for such data.
     """
-    if net == "conv" and len(shape) != 3:
-        raise RequestError("net 'conv' is for images, and these data are vectors: use 'mlp' or 'auto'.")
-    if net == "mlp" or len(shape) != 3:
+    kind = chosen_net(net, shape)
+    if kind == "mlp":
         hidden = [width or 256] * (depth or 2)
         up, down = (
             MLP(latent + classes, hidden, shape, activation),
             MLP(torch.Size(shape).numel(), hidden, FEATURES, activation),
         )
+    elif kind == "recurrent":
+        up = RecurrentDecoder(latent + classes, shape, width or 64, depth or 1)
+        down = RecurrentEncoder(shape, FEATURES, width or 64, depth or 1)
+    elif len(shape) == 2:
+        up = ConvDecoder(latent + classes, shape, width or 64, depth or 1, activation)
+        down = ConvEncoder(shape, FEATURES, width or 64, depth or 1, activation)
     else:
         image = (shape[0], shape[1], shape[2])
         up = PatchDecoder(latent + classes, image, width or 64, depth or 1, activation)
         down = PatchEncoder(image, FEATURES, width or 64, depth or 1, activation)
-    return Generator(up, classes, bounded=len(shape) == 3), _discriminator(down, activation, spectral, classes, bias)
+    return Generator(up, classes, bounded=len(shape) == 3), make_discriminator(down, activation, spectral, classes, bias)
 
 
 def make_band_nets(
@@ -123,13 +130,14 @@ def make_band_nets(
     blocks = [ResidualBlock(width, activation) for _ in range(depth)]
     up = nn.Sequential(nn.Conv2d(channels + 1 + classes, width, 3, padding=1), *blocks, make_activation(activation), last)
     down = ConvEncoder((2 * channels, height, side), FEATURES, width, depth, activation)
-    return Generator(up, classes), _discriminator(down, activation, spectral, classes, bias)
+    return Generator(up, classes), make_discriminator(down, activation, spectral, classes, bias)
 
 
-def _discriminator(body: nn.Module, act: str, spectral: bool, classes: int, bias: bool) -> Discriminator:
+def make_discriminator(body: nn.Module, act: str, spectral: bool, classes: int = 0, bias: bool = True) -> Discriminator:
+    """A discriminator on a body that gives `FEATURES`, its weights perhaps divided by their largest singular values."""
     discriminator = Discriminator(body, FEATURES, act, classes, bias)
     if spectral:
-        for module in [m for m in discriminator.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding))]:
+        for module in [m for m in discriminator.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding))]:
             if not module.weight.any():  # a branch that begins at zero has no direction to be divided by
                 module.reset_parameters()
             spectral_norm(module)

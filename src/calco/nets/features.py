@@ -1,12 +1,14 @@
 """Fixed features to compare sets of examples by."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class RandomFeatures(nn.Module):
-    """Means and deviations over space of a convolutional net with fixed random weights; vectors stay as they are.
+    """Means and deviations over space of a convolutional net with fixed random weights; vectors and series stay as they are.
 
     The weights follow from the shape of an example alone: the same for everybody, and never trained. They are buffers.
     """
@@ -19,12 +21,12 @@ class RandomFeatures(nn.Module):
             filters = torch.randn(width, channels, 3, 3, generator=generator) * (2 / (9 * channels)) ** 0.5
             self.register_buffer(f"filters{i}", filters)
             channels = width
-        self.width = 2 * sum(widths) if self.depth else shape[0]
+        self.width = 2 * sum(widths) if self.depth else math.prod(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, *shape) to (n, width)."""
         if not self.depth:
-            return x
+            return x.flatten(1)
         found, x = [], 2 * x - 1
         for i in range(self.depth):
             x = F.leaky_relu(F.conv2d(x, getattr(self, f"filters{i}"), padding=1), 0.2)

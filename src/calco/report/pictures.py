@@ -40,7 +40,9 @@ def uri(content: bytes, kind: str) -> str:
 
 
 def grid(schema: Schema, rows: Sequence[Tensor]) -> str:
-    """Examples in rows, each row a tensor (n, *shape) as the model sees it; images as tiles, vectors as strips of colour."""
+    """Examples in rows, each row a tensor (n, *shape) as the model sees it: tiles of images, curves of series, or strips."""
+    if len(schema.shape) == 2:
+        return _lines(rows)
     if len(schema.shape) == 3:
         strips = [_tiles(row) for row in rows]
     else:
@@ -59,6 +61,27 @@ def _tiles(images: Tensor) -> np.ndarray:
     padded = np.full((n, 3, height + gap, width + gap), 128, np.uint8)
     padded[:, :, :height, :width] = pixels
     return padded.transpose(2, 0, 3, 1).reshape(height + gap, n * (width + gap), 3)
+
+
+def _lines(rows: Sequence[Tensor]) -> str:
+    """Series (n, channels, length) as small curves on one scale, a colour for each of the first channels."""
+    shown = rows[0].shape[1] if rows[0].shape[1] <= len(COLOURS) else 6
+    low, high = (float(t) for t in np.quantile(np.concatenate([r[:, :shown].numpy().ravel() for r in rows]), (0.002, 0.998)))
+    figure = Figure((12, 1.3 * len(rows)), layout="constrained")
+    figure.patch.set_alpha(0)
+    for row, several in zip(rows, figure.subplots(len(rows), max(map(len, rows)), squeeze=False), strict=True):
+        for axes in several:
+            axes.set(xticks=[], yticks=[], ylim=(low - 0.05 * (high - low), high + 0.05 * (high - low)))
+            axes.patch.set_alpha(0)
+            for spine in axes.spines.values():
+                spine.set_color(INK)
+                spine.set_linewidth(0.5)
+        for series, axes in zip(row.numpy(), several, strict=False):
+            for channel, colour in zip(series[:shown], COLOURS, strict=False):
+                axes.plot(channel, color=colour, lw=0.9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return uri(buffer.getvalue(), "png")
 
 
 def _heat(vectors: Tensor, low: float, high: float) -> np.ndarray:

@@ -87,7 +87,7 @@ def _samples(estimator: Estimator, source: Source) -> str:
     pictures = []
     for way in estimator.ways_:
         x = estimator.sample_tensor(50, way=way)
-        rows = list(x.split(SHOWN)) if x.ndim == 4 else [x]
+        rows = list(x.split(SHOWN)) if x.ndim > 2 else [x]
         pictures.append(_picture(grid(estimator.schema_, rows), SAMPLED.get(way, way)))
     return "".join(pictures)
 

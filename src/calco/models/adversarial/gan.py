@@ -5,69 +5,22 @@ The model is implicit: it has samples but no density. The default game is the on
 behaved: relativistic pairs, with a penalty on the discriminator's slopes at real and at generated examples.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
 
-from calco.contract import Batch, Turn
-from calco.data import Schema
+from calco.contract import Model
+from calco.data import Schema, Source, TableSchema
+from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.models.adversarial.play import AdversarialModel, game_options
-from calco.nets.adversarial import make_adversarial_nets
+from calco.models.adversarial.game import GANModel
+from calco.models.adversarial.play import game_options
+from calco.models.adversarial.rows import Rows, RowsModel, by_sampling, shares_of
+from calco.nets.adversarial import FEATURES, make_adversarial_nets, make_discriminator
+from calco.nets.mlp import MLP
+from calco.nets.pairs import chosen_net
 from calco.training import Training
-
-
-class GANModel(AdversarialModel):
-    """The mathematics of an adversarial network, for any nets.
-
-    Args:
-        generator: codes (n, latent), and labels (n,) if there are classes, to (n, *shape).
-        discriminator: (n, *shape), and labels, to scores (n,).
-        shape: of an example.
-        latent: numbers in a code.
-        options: of `AdversarialModel`.
-    """
-
-    def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, shape: tuple[int, ...], latent: int, **options: Any
-    ) -> None:
-        super().__init__(shape, **options)
-        self.generator, self.discriminator, self.latent = generator, discriminator, latent
-
-    def players(self) -> Mapping[str, Sequence[nn.Module]]:
-        """Two of them."""
-        return {"discriminator": [self.discriminator], "generator": [self.generator]}
-
-    def turns(self, batch: Batch) -> Iterator[Turn]:
-        """The discriminator's turn, then the generator's."""
-        real, y = self.seen(batch.x), batch.y if self.classes else None
-
-        def discriminate(x: Tensor) -> Tensor:
-            return self.discriminator(x, y if y is None or len(x) == len(y) else y.repeat(2))
-
-        yield from self.play(
-            "", real, lambda: self.generator(self.codes(real, self.latent), y), discriminate, self.discriminator
-        )
-
-    def make(self, like: Tensor, y: Tensor | None) -> Tensor:
-        """As many generated examples as `like` has: (n, *shape)."""
-        return self.decode(self.codes(like, self.latent), y)
-
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """What the generator makes of codes: (n, latent) to (n, ...)."""
-        return self.example(self.generator(z, y if self.classes else None))
-
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """From codes drawn from N(0, I)."""
-        return ("normal",)
-
-    def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
-        """Generated examples of codes from N(0, I): (n, ...)."""
-        first = next(self.generator.parameters())
-        return self.decode(torch.randn(n, self.latent, dtype=first.dtype, device=first.device), y)
 
 
 class GAN(Estimator):
@@ -75,7 +28,7 @@ class GAN(Estimator):
 
     Args:
         latent: numbers in a code.
-        net: conv for images, mlp for anything; auto takes conv for images.
+        net: conv for images and series, recurrent for series, mlp for anything; auto takes conv where there is one.
         width: channels of the first level of conv nets, or units per layer of mlp nets; 0 takes 64 or 256.
         depth: residual blocks per level, or hidden layers; 0 takes 1 or 2.
         activation: of the nets.
@@ -109,7 +62,7 @@ class GAN(Estimator):
         self,
         latent: int = 64,
         *,
-        net: Literal["auto", "conv", "mlp"] = "auto",
+        net: Literal["auto", "conv", "recurrent", "mlp"] = "auto",
         width: int = 0,
         depth: int = 0,
         activation: Literal["leaky_relu", "relu", "silu", "gelu", "elu", "tanh"] = "leaky_relu",
@@ -139,6 +92,8 @@ class GAN(Estimator):
     def build(self, schema: Schema) -> GANModel:
         """Nets for data of this schema."""
         options, names = game_options(self, schema), ("net", "width", "depth", "activation", "spectral")
+        if isinstance(schema, TableSchema):
+            return self._of_rows(schema, options)
         nets = make_adversarial_nets(
             schema.shape,
             self.latent,
@@ -147,3 +102,22 @@ class GAN(Estimator):
             **{name: getattr(self, name) for name in names},
         )
         return GANModel(*nets, schema.shape, self.latent, **options)
+
+    def _of_rows(self, schema: TableSchema, options: dict[str, Any]) -> RowsModel:
+        if self.conditional:
+            raise RequestError("A table has its labels among its columns: leave conditional out, all its columns are learned.")
+        chosen_net(self.net, schema.shape)
+        (floats,), hidden = schema.shape, [self.width or 256] * (self.depth or 2)
+        up = Rows(MLP(self.latent + floats, hidden, floats, self.activation), schema.pieces)
+        body = MLP(2 * floats, hidden, FEATURES, self.activation)
+        bias = self.game != "relativistic"
+        down = make_discriminator(body, self.activation, self.spectral, bias=bias)
+        return RowsModel(up, down, schema.pieces, schema.shape, self.latent, **options)
+
+    def drawn(self, source: Source, schema: Schema, model: Model) -> Source:
+        """The rows of a table as training by sampling draws them; all else as it is."""
+        if not isinstance(model, RowsModel) or not isinstance(schema, TableSchema):
+            return source
+        shares = shares_of(source, schema)
+        model.know(torch.from_numpy(shares))
+        return by_sampling(source, schema, shares, self.settings().seed)

@@ -205,7 +205,7 @@ def pyramid_sizes(shape: tuple[int, ...], levels: int) -> list[tuple[int, int]]:
     """
     if len(shape) != 3:
         return []
-    sizes = halvings((shape[1], shape[2]))
+    sizes = [(height, width) for height, width in halvings((shape[1], shape[2]))]
     while levels > len(sizes) and max(sizes[-1]) > 1:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
     if levels > len(sizes):

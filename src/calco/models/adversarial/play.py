@@ -194,11 +194,11 @@ def blurred(data: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def coarse(x: Tensor) -> Tensor:
-    """Images averaged to a grid of at most 8 x 8, as vectors; vectors as they are: (n, ...) to (n, values).
+    """Images averaged to a grid of at most 8 x 8, as vectors; all else as it is: (n, ...) to (n, values).
 
     What is finer than that, above all what noise a young generator leaves, would hide how the samples are spread.
     """
-    return F.adaptive_avg_pool2d(x, (min(8, x.shape[2]), min(8, x.shape[3]))).flatten(1) if x.ndim == 4 else x
+    return F.adaptive_avg_pool2d(x, (min(8, x.shape[2]), min(8, x.shape[3]))).flatten(1) if x.ndim == 4 else x.flatten(1)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Predictor(Estimator):
         encoder_use: Literal["fine_tuned", "frozen", "random"] = "fine_tuned",
         encoder_pace: float = 0.3,
         features: int = 128,
-        net: Literal["auto", "conv", "mlp"] = "auto",
+        net: Literal["auto", "conv", "recurrent", "mlp"] = "auto",
         width: int = 0,
         depth: int = 2,
         activation: Literal["relu", "silu", "gelu", "elu", "tanh"] = "silu",

@@ -1,0 +1,41 @@
+"""The verb that draws futures. Everything heavy is imported inside it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from calco.cli.options import Device, RunFolder
+
+
+def simulate(
+    run: RunFolder,
+    history: Annotated[Path, Parameter(help="The past: a csv or parquet file with the columns of the training data, or npy.")],
+    *,
+    steps: Annotated[int, Parameter(help="Moments ahead.")],
+    paths: Annotated[int, Parameter(help="Futures to draw.")] = 100,
+    out: Annotated[Path, Parameter(help="A csv, parquet or npy file.")],
+    actions: Annotated[
+        Path | None, Parameter(help="A file of the actions of those moments, where the model knows actions: a row a moment.")
+    ] = None,
+    chart: Annotated[Path | None, Parameter(help="A png of the futures' quantiles; beside the file if not given.")] = None,
+    seed: Annotated[int, Parameter(help="Same seed, same futures.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Draw futures of a series from its past on, as paths and as a fan of quantiles."""
+    from calco.cli.outputs import check_output, write_array
+    from calco.models import load
+    from calco.report.fans import save_fan
+    from calco.simulation import past_of, read_history, series_schema
+
+    check_output(out, images=False)
+    estimator = load(run, device)
+    estimator.require("complete")
+    schema = series_schema(estimator.schema_)
+    past, last = read_history(schema, history)
+    chosen = None if actions is None else read_history(schema, actions, schema.actions)[0]
+    found = estimator.simulate(past, steps, paths=paths, actions=chosen, seed=seed)
+    write_array(out, found if out.suffix == ".npy" else schema.futures(found, last))
+    picture = chart or out.with_suffix(".png")
+    save_fan(schema, past_of(schema, past), found, picture)
+    print(f"{paths} futures of {steps} moments in {out}, their quantiles in {picture}")

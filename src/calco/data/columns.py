@@ -1,0 +1,203 @@
+"""Columns of a table: what each holds, inferred from its values, to be overruled by a small TOML file."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from calco.errors import RequestError, one_of
+
+Kind = Literal["number", "choice", "date"]
+KINDS: tuple[Kind, ...] = ("number", "choice", "date")
+OPTIONS = 500
+"""Different values of a choice at most."""
+KEY = 0.5
+"""Share of different values among texts above which a column is taken for free text or a key."""
+FEW = 50
+"""Rows below which such shares say nothing."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name and dtype, where ordered categoricals are told from others, what it holds, and a choice's options."""
+
+    name: str
+    dtype: str
+    kind: Kind
+    options: tuple[str, ...] = ()
+
+    def told(self) -> str:
+        """One line of a TOML file."""
+        return f'{_quoted(self.name)} = "{self.kind}"'
+
+
+def inferred(frame: Any, given: Mapping[str, str] | None = None, about: str = "the table") -> list[Column]:
+    """What the columns of a data frame hold.
+
+    Args:
+        frame: a pandas data frame.
+        given: kinds by name: number, choice or date; "drop" leaves a column out. Others are inferred.
+        about: what to call the table in messages.
+
+    Raises:
+        RequestError: a column holds nothing, free text or a key, numbers and text at once, or infinite values; or a name or
+            kind that was given is unknown.
+    """
+    given = dict(given or {})
+    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
+    if twice:
+        raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
+    for name, kind in given.items():
+        if name not in map(str, frame.columns):
+            raise one_of(f"column of {about}", name, frame.columns)
+        if kind not in (*KINDS, "drop"):
+            raise one_of(f"kind of the column {name}", kind, (*KINDS, "drop"))
+    found = [_column(frame[name], given.get(str(name)), about) for name in frame.columns if given.get(str(name)) != "drop"]
+    if not found:
+        raise RequestError(f"{about} has no columns left: there is nothing to learn from.")
+    return found
+
+
+def _column(values: Any, kind: str | None, about: str) -> Column:
+    name, dtype = str(values.name), str(values.dtype)
+    dtype += ", ordered" if getattr(values.dtype, "ordered", False) else ""
+    present = values.dropna()
+    if not len(present):
+        raise RequestError(f"Every value of the column {name} of {about} is missing: drop it.")
+    kind = kind or _kind(present, name, about)
+    if kind == "number":
+        numbers(present, name, about)
+        return Column(name, dtype, "number")
+    if kind == "date":
+        dates(present, name, about)
+        return Column(name, dtype, "date")
+    options = _options(present)
+    if len(options) > OPTIONS:
+        raise RequestError(
+            f"The column {name} of {about} has {len(options):,} different values, more than the {OPTIONS} that a choice may"
+            ' have: drop it, or call it a number (columns: {"' + name + '": "number"}).'
+        )
+    return Column(name, dtype, "choice", options)
+
+
+def _kind(present: Any, name: str, about: str) -> Kind:
+    import pandas as pd
+
+    dtype = present.dtype
+    if isinstance(dtype, pd.CategoricalDtype) or dtype.kind == "b":
+        return "choice"
+    if dtype.kind == "M":
+        return "date"
+    if dtype.kind in "iuf":
+        values = present.to_numpy()
+        if dtype.kind in "iu" and len(values) >= FEW and (np.diff(values) == 1).all():
+            raise RequestError(f"The column {name} of {about} counts the rows, as a key does: drop it, or say what it holds.")
+        return "number"
+    if dtype.kind == "m":
+        raise RequestError(f"The column {name} of {about} holds durations: turn them into numbers, such as seconds.")
+    text = present.astype(str)
+    as_number: Any = pd.notna(pd.to_numeric(text, errors="coerce"))
+    as_number = pd.Series(as_number, index=text.index)
+    if as_number.all() and not present.map(lambda v: isinstance(v, str)).any():
+        return "number"
+    if 0.5 <= as_number.mean() < 1:
+        row = as_number[~as_number].index[0]
+        raise RequestError(
+            f"The column {name} of {about} mixes numbers and text (row {row}: {text[row]!r}): mend it, leave those cells empty,"
+            " or call it a choice."
+        )
+    if pd.to_datetime(text, errors="coerce", format="ISO8601").notna().all():
+        return "date"
+    different = text.nunique()
+    if len(text) >= FEW and different > max(KEY * len(text), 20):
+        raise RequestError(
+            f"The column {name} of {about} looks like free text or a key ({different:,} different values in {len(text):,}"
+            " rows): drop it, or call it a choice."
+        )
+    return "choice"
+
+
+def _options(present: Any) -> tuple[str, ...]:
+    """Different values as text: in the order of a categorical, by value, or as text sorts."""
+    import pandas as pd
+
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        used = set(present.unique())
+        return tuple(str(option) for option in present.cat.categories if option in used)
+    try:
+        return tuple(str(value) for value in sorted(present.unique()))
+    except TypeError:
+        return tuple(sorted(set(present.astype(str))))
+
+
+def numbers(present: Any, name: str, about: str) -> np.ndarray:
+    """A column without missing values as float64.
+
+    Raises:
+        RequestError: one is no number, or is infinite.
+    """
+    try:
+        found = present.to_numpy(dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"The column {name} of {about} is to be a number, and one is none: {error}.") from error
+    if np.isinf(found).any():
+        row = present.index[int(np.flatnonzero(np.isinf(found))[0])]
+        raise RequestError(f"The column {name} of {about} holds infinity (row {row}): mend that, or leave it empty.")
+    return found
+
+
+def dates(present: Any, name: str, about: str) -> np.ndarray:
+    """A column without missing values as seconds since 1970, float64.
+
+    Raises:
+        RequestError: one is no date.
+    """
+    import pandas as pd
+
+    try:
+        stamps = pd.to_datetime(present, utc=True, format="ISO8601" if present.dtype.kind == "O" else None)
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"The column {name} of {about} is to be a date, and one is none: {error}.") from error
+    return ((stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, unit="s")).to_numpy()
+
+
+def read_columns(path: Path) -> dict[str, str]:
+    """Kinds by name from the [columns] of a TOML file.
+
+    Raises:
+        RequestError: it cannot be read, or says something else.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError(f"Cannot read the columns in {path}: {error}.") from error
+    found = content.get("columns", content)
+    if not isinstance(found, dict) or not all(isinstance(kind, str) for kind in found.values()):
+        raise RequestError(
+            f'{path} should have a line for each column, such as: age = "number". Kinds are {", ".join(KINDS)}, drop.'
+        )
+    return found
+
+
+def written(columns: list[Column]) -> str:
+    """A TOML file that says what columns hold, to be edited."""
+    lines = [column.told() + (f"  # {', '.join(column.options[:6])}" if column.options else "") for column in columns]
+    return "\n".join(["# number, choice, date, or drop", "[columns]", *lines, ""])
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else '"' + name.replace('"', '\\"') + '"'
+
+
+def column_from_json(content: Mapping[str, Any]) -> Column:
+    """The column that `to_json` wrote."""
+    return Column(**{**content, "options": tuple(content["options"])})
+
+
+def to_json(column: Column) -> dict[str, Any]:
+    """As JSON."""
+    return dataclasses.asdict(column)

@@ -1,0 +1,144 @@
+"""Nets that clean a noisy example, told how noisy it is and what of it is known."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco.nets.patches import patch_of
+
+FREQUENCIES = 64
+"""Sines and cosines that a level of noise is told by."""
+TOKENS = 128
+"""Moments of series, or pieces of several, that attention looks at at most."""
+
+
+class Level(nn.Module):
+    """A level of noise, and perhaps a class, as a vector of `width` numbers."""
+
+    def __init__(self, width: int, classes: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.exp(torch.linspace(math.log(0.5), math.log(500.0), FREQUENCIES)))
+        self.body = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+        self.labels = nn.Embedding(classes, width) if classes else None
+
+    def forward(self, level: Tensor, y: Tensor | None = None) -> Tensor:
+        """(n,) and labels (n,) to (n, width)."""
+        angles = level[:, None] * self.get_buffer("frequencies")
+        found = self.body(torch.cat((angles.cos(), angles.sin()), 1))
+        return found if self.labels is None or y is None else found + self.labels(y)
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each a residual branch that begins at zero and is scaled by the level of noise.
+
+    After Peebles and Xie (2023). Without heads, the perceptron alone.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        branches = 2 if heads else 1
+        self.told = nn.Linear(width, 3 * branches * width)
+        nn.init.zeros_(self.told.weight)
+        nn.init.zeros_(self.told.bias)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        if heads:
+            self.look, self.seen = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.think = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """(n, tokens, width) and (n, width) to (n, tokens, width)."""
+        told = self.told(F.silu(level))[:, None].chunk(6 if self.heads else 3, 2)
+        if self.heads:
+            shift, scale, gate = told[3:]
+            x = x + gate * self._attend(self.norm(x) * (1 + scale) + shift)
+        shift, scale, gate = told[:3]
+        return x + gate * self.think(self.norm(x) * (1 + scale) + shift)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        q, k, v = self.look(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.seen(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Denoiser(nn.Module):
+    """Noisy examples to what they are without, or whatever else is learned of them.
+
+    An image is cut into patches, a series into moments, or pieces of `TOKENS` at most; a vector is one piece alone. Pieces
+    look at one another in `depth` blocks.
+
+    Args:
+        shape: of an example, (channels, *sides) or (features,).
+        width: numbers that a piece is thought of with.
+        depth: blocks.
+        heads: of attention.
+        classes: of a conditional model, 0 for none.
+        dropout: share of hidden units dropped in training.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int = 128, depth: int = 4, heads: int = 4, classes: int = 0, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.piece = _piece(shape[1:])
+        self.grid = tuple(-(-side // piece) for side, piece in zip(shape[1:], self.piece, strict=True))
+        values = shape[0] * math.prod(self.piece)
+        tokens = math.prod(self.grid)
+        self.level = Level(width, classes)
+        self.enter = nn.Linear(3 * values, width)
+        self.places = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.blocks = nn.ModuleList(Block(width, heads if tokens > 1 else 0, dropout) for _ in range(depth))
+        self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, values)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor, level: Tensor, given: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
+        """What is learned of each value.
+
+        Args:
+            x: noisy examples, (n, *shape), of variance about 1.
+            level: of the noise, (n,).
+            given: known values and 0 elsewhere, (n, *shape).
+            known: 1 where a value is known, else 0, (n, *shape).
+            y: class indices, (n,), of a conditional model.
+        """
+        pieces = torch.cat([self._cut(one) for one in (x, given, known)], 2)
+        h, told = self.enter(pieces) + self.places, self.level(level, y)
+        for block in self.blocks:
+            h = block(h, told)
+        return self._joined(self.leave(self.norm(h)))
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """(n, channels, *sides) to (n, pieces, values)."""
+        if not self.piece:
+            return x[:, None]
+        rest = [(0, piece * count - side) for side, piece, count in zip(x.shape[2:], self.piece, self.grid, strict=True)]
+        x = F.pad(x, [end for ends in reversed(rest) for end in ends]) if any(end for _, end in rest) else x
+        for axis, (piece, count) in enumerate(zip(self.piece, self.grid, strict=True)):
+            x = x.unflatten(2 + 2 * axis, (count, piece))
+        dims = len(self.piece)
+        grid, inner = (tuple(2 + 2 * i + j for i in range(dims)) for j in (0, 1))
+        return x.permute(0, *grid, 1, *inner).flatten(1, dims).flatten(2)
+
+    def _joined(self, pieces: Tensor) -> Tensor:
+        """(n, pieces, values) to (n, channels, *sides)."""
+        if not self.piece:
+            return pieces[:, 0]
+        dims = len(self.piece)
+        x = pieces.unflatten(2, (self.shape[0], *self.piece)).unflatten(1, self.grid)
+        order = [axis for i in range(dims) for axis in (1 + i, 2 + dims + i)]
+        x = x.permute(0, 1 + dims, *order)
+        for axis in range(2, 2 + dims):
+            x = x.flatten(axis, axis + 1)
+        return x[(..., *(slice(side) for side in self.shape[1:]))]
+
+
+def _piece(sides: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides of a piece of an image, or of a series."""
+    if len(sides) == 1:
+        return (-(-sides[0] // TOKENS),)
+    return (patch_of((sides[0], sides[1])),) * len(sides) if sides else ()

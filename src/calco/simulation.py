@@ -1,0 +1,142 @@
+"""Futures of series, drawn window by window by whatever can complete one."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from calco.data import Schema, SeriesSchema
+from calco.data.clock import read_clock
+from calco.data.files import read_npy, read_table
+from calco.data.recordings import channel_values
+from calco.errors import RequestError
+
+
+class Completes(Protocol):
+    """What fills in windows of series."""
+
+    schema_: Any
+
+    def complete_tensor(self, n: int, known: Any, mask: Any, *, seed: int = 0) -> Tensor:
+        """`n` windows as the model sees them, given some of their values."""
+        ...
+
+
+def series_schema(schema: Schema) -> SeriesSchema:
+    """The schema itself.
+
+    Raises:
+        RequestError: it is not of series.
+    """
+    if not isinstance(schema, SeriesSchema):
+        raise RequestError(f"Only series have a history, and this model learned from examples of kind {schema.kind!r}.")
+    return schema
+
+
+def past_of(schema: SeriesSchema, history: Any) -> np.ndarray:
+    """A history as an array (moments, channels).
+
+    Raises:
+        RequestError: it has other channels, or no moments.
+    """
+    if hasattr(history, "columns"):
+        missing = [name for name in schema.names if name not in history.columns]
+        if missing:
+            raise RequestError(
+                f"The history has no column {', '.join(missing[:5])}: the model knows {', '.join(schema.names)}."
+            )
+        history = channel_values(history[list(schema.names)], "the history")
+    past = np.asarray(history, dtype=np.float64)
+    if past.ndim != 2 or past.shape[1] != schema.channels or not len(past):
+        raise RequestError(
+            f"The history has shape {past.shape}: give (moments, {schema.channels}), channels {', '.join(schema.names[:8])}."
+        )
+    return past
+
+
+def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = ()) -> tuple[np.ndarray, Any]:
+    """Moments in a file, (moments, channels), and the last time stamp where the schema's clock is in it.
+
+    Args:
+        schema: of series.
+        path: a CSV, Parquet or npy file.
+        channels: those to read; all of the schema if not given.
+
+    Raises:
+        RequestError: it cannot be read, or lacks a channel.
+    """
+    names = list(channels or schema.names)
+    if path.suffix.lower() == ".npy":
+        found = np.asarray(read_npy(path), np.float64)
+        found = found[:, None] if found.ndim == 1 else found
+        if found.ndim != 2 or found.shape[1] != len(names):
+            raise RequestError(f"{path} has shape {found.shape}: give (moments, {len(names)}): {', '.join(names[:8])}.")
+        return found, None
+    table = read_table(path)
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise RequestError(f"{path} has no column {', '.join(missing[:5])}: the model knows {', '.join(names)}.")
+    clock, last = schema.clock, None
+    if clock is not None and clock.column in table.columns:
+        read_clock(table[clock.column], path.name)
+        last = table[clock.column].iloc[-1]
+    return channel_values(table[names], path.name), last
+
+
+def begun(schema: Schema, history: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A window that begins with a history, and which of its values that is: (1, length, channels) and (length, channels).
+
+    Raises:
+        RequestError: it fills the window, or is none.
+    """
+    schema = series_schema(schema)
+    past = past_of(schema, history)
+    if len(past) >= schema.length:
+        raise RequestError(
+            f"The history has {len(past)} moments, and windows {schema.length}: give fewer, or ask `simulate`, which goes on."
+        )
+    window = np.broadcast_to(np.array(schema.mean), (1, schema.length, schema.channels)).copy()
+    window[0, : len(past)] = past
+    mask = np.zeros((schema.length, schema.channels), bool)
+    mask[: len(past)] = True
+    return window, mask
+
+
+def simulated(estimator: Completes, history: Any, steps: int, paths: int, actions: Any, seed: int) -> np.ndarray:
+    """`Verbs.simulate`."""
+    schema = series_schema(estimator.schema_)
+    past = past_of(schema, history)
+    if steps < 1 or paths < 1:
+        raise RequestError(f"Cannot simulate {paths} paths of {steps} steps: ask for at least one of each.")
+    chosen = [schema.names.index(name) for name in schema.actions]
+    given = _actions(schema, actions, steps, paths)
+    so_far = np.broadcast_to(past, (paths, *past.shape))
+    done = 0
+    while done < steps:
+        context = min(so_far.shape[1], schema.length - min(steps - done, schema.length // 2))
+        ahead = min(steps - done, schema.length - context)
+        window = np.broadcast_to(np.array(schema.mean), (paths, schema.length, schema.channels)).copy()
+        mask = np.zeros((schema.length, schema.channels), bool)
+        window[:, :context], mask[:context] = so_far[:, so_far.shape[1] - context :], True
+        if given is not None:
+            part = slice(context, context + ahead)
+            window[:, part, chosen], mask[part, chosen] = given[:, done : done + ahead], True
+        drawn = schema.decode(estimator.complete_tensor(paths, window, mask, seed=seed + done))
+        so_far = np.concatenate((so_far, drawn[:, context : context + ahead]), 1)
+        done += ahead
+    return so_far[:, len(past) :]
+
+
+def _actions(schema: SeriesSchema, actions: Any, steps: int, paths: int) -> np.ndarray | None:
+    if actions is None:
+        return None
+    if not schema.actions:
+        raise RequestError("The model knows no actions: fit it with the names of the channels that are chosen.")
+    found = np.asarray(actions, dtype=np.float64)
+    wanted = (steps, len(schema.actions))
+    if found.shape not in (wanted, (paths, *wanted)):
+        raise RequestError(
+            f"The actions have shape {found.shape}: give {wanted} or {(paths, *wanted)}: {', '.join(schema.actions)}."
+        )
+    return np.broadcast_to(found, (paths, *wanted))

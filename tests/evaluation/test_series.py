@@ -1,0 +1,80 @@
+"""Scores of series: at their floor on data, away from it on what is none."""
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco.evaluation.series import autocorrelations, discriminative, marginals, over_runs, predictive, scaled, spectra
+
+
+def paths(n, seed, smooth=0.9):
+    """Autoregressive series in about [0, 1]: (n, 24, 8)."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((n, 24, 8))
+    x[:, 0] = rng.normal(size=(n, 8))
+    for t in range(1, 24):
+        x[:, t] = smooth * x[:, t - 1] + (1 - smooth**2) ** 0.5 * rng.normal(size=(n, 8))
+    x[:, :, 7] = np.roll(x[:, :, 0], 1, 1) + 0.1 * rng.normal(size=(n, 24))
+    return torch.tensor((x + 4) / 8, dtype=torch.float32)
+
+
+def test_data_are_not_told_from_data_and_noise_is():
+    assert discriminative(paths(600, 0), paths(600, 1), steps=150) < 0.12
+    assert discriminative(paths(600, 0), torch.rand(600, 24, 8), steps=500) > 0.3
+
+
+def test_who_learns_from_data_predicts_better_than_who_learns_from_something_else():
+    real, other = paths(400, 0), paths(400, 1)
+    other[..., 7] = 0.9
+    assert predictive(real, paths(400, 1), steps=600) < predictive(real, other, steps=600) - 0.05
+
+
+def test_a_score_is_a_mean_with_its_error():
+    found = over_runs(lambda real, made, seed: float(seed), None, None, 3)
+    assert found.value == 1
+    assert found.error == pytest.approx(1 / 3**0.5)
+    assert over_runs(lambda real, made, seed: 2.0, None, None, 1).error is None
+
+
+def test_autocorrelations_are_those_of_the_process():
+    found = autocorrelations(paths(4000, 0)[..., :2], 4)
+    assert torch.allclose(found, 0.9 ** torch.arange(1, 5.0)[:, None].expand(4, 2), atol=0.03)
+
+
+def test_the_spectrum_of_a_wave_is_one_line():
+    wave = torch.sin(2 * torch.pi * 3 * torch.arange(24.0) / 24)[None, :, None]
+    found = spectra(wave)[:, 0]
+    assert found.argmax() == 2  # the third frequency, the constant left out
+    assert (found.sort().values[-1] - found.sort().values[-2]) > 6
+
+
+def test_marginals_are_gaps_of_distributions():
+    x = torch.rand(500, 24, 2)
+    assert marginals(x, x).max() == 0
+    assert marginals(x, x + 0.5)[0].item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_channels_are_scaled_by_the_first():
+    one, other = scaled(torch.tensor([[[0.0, 2.0]]]), torch.tensor([[[0.0, 2.0]]]), torch.tensor([[[1.0, 4.0]]]))
+    assert one.flatten().tolist() == [0, 1]
+    assert other.flatten().tolist() == [0.5, 2]
+
+
+def test_a_model_of_series_has_these_figures(monkeypatch):
+    monkeypatch.setattr("calco.evaluation.series.TELLING", 5)
+    monkeypatch.setattr("calco.evaluation.series.PREDICTING", 5)
+    x = paths(300, 0).numpy()
+    model = calco.VAE(4, width=8, training={"steps": 20}).fit(calco.series(x[:200]))
+    figures = {f.name: f for f in calco.evaluate(model, calco.series(x[200:]), calco.series(x[:200]))}
+    for name in (
+        "discriminative score",
+        "predictive score",
+        "autocorrelation distance",
+        "spectrum distance",
+        "marginal distance",
+    ):
+        assert np.isfinite(figures[name].value)
+        assert np.isfinite(figures[name].baseline)
+        assert "100 held-out windows" in figures[name].protocol
+    assert {"reconstruction error", "log likelihood", "two-sample test", "Fréchet distance"} <= set(figures)
