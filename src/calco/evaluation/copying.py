@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from calco.data import Source
+from calco.data import SeriesSchema, Source
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, drawn, role, same
 from calco.maths.copying import CLOSE, Copying, copying
@@ -36,7 +36,9 @@ def copying_figures(estimator: Estimator, source: Source, train: Source) -> list
         f"{samples:,} samples ({estimator.ways_[0]}), {examples:,} training and {held:,}"
         f" {role(source, estimator, train=train)} examples; Euclidean distance of values as the model sees them"
     )
-    if found.suspected:
+    if isinstance(estimator.schema_, SeriesSchema) and found.suspected:
+        protocol += "; both shares are high, as they are too where series changed after those that were learned from"
+    elif found.suspected:
         protocol += "; both shares are more than three errors above what is expected: the model copies"
     shared: dict[str, Any] = {"unit": "share", "better": "lower", "protocol": protocol}
     return [

@@ -50,6 +50,10 @@ class Likelihood(ABC):
         """Nats of each variable: (*batch, variables)."""
         return self._log_prob(self._split(params), x).flatten(-len(self.shape))
 
+    def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
+        """Examples x with a draw of variable i where `asked`, (n, variables), is 1."""
+        return torch.where(self.spread(asked) > 0, self.sample(params), x)
+
     def spread(self, flags: Tensor) -> Tensor:
         """A number for each variable, (n, variables), at each of its values: (n, *shape)."""
         return flags.unflatten(1, self.shape)

@@ -70,6 +70,15 @@ class Mixed(Likelihood):
             found.append((nats * piece.open(x, axis) if piece.gate[1] else nats).flatten(axis).sum(-1))
         return torch.stack(found, -1)
 
+    def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
+        """Examples x with a draw of piece i where `asked`, (n, pieces), is 1: no other piece is drawn."""
+        piece, axis = self.pieces[i], -len(self.shape)
+        drawn = _values(piece.kind, self._parts(params)[i], axis, draw=True)
+        old = x.narrow(axis, piece.start, piece.stop - piece.start)
+        here = asked[:, i].view(-1, *[1] * (x.ndim - 1)) > 0
+        after = x.narrow(axis, piece.stop, self.shape[0] - piece.stop)
+        return torch.cat((x.narrow(axis, 0, piece.start), torch.where(here, drawn, old), after), axis)
+
     def spread(self, flags: Tensor) -> Tensor:
         """A number for each piece, (n, pieces), at each of its values: (n, *shape)."""
         sizes = torch.tensor([piece.stop - piece.start for piece in self.pieces], device=flags.device)

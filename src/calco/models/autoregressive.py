@@ -102,10 +102,9 @@ class AutoregressiveModel(Model):
 
     def _filled(self, x: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
         for i in range(self.likelihood.variables):
-            drawn = self.likelihood.sample(self._params(x, known, y))
             new = known.clone()
             new[:, i] = 1
-            x = torch.where(self.likelihood.spread(new - known) > 0, drawn, x)
+            x = self.likelihood.drawn_at(i, self._params(x, known, y), x, new - known)
             known = new
         return x
 
