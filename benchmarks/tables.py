@@ -14,7 +14,7 @@ import calco
 from benchmarks.record import commit, save
 from calco.data import open_data
 from calco.evaluation.figures import as_data, as_tensor
-from calco.evaluation.tables import Grid, grid, independent, learned, target_of, told_auc
+from calco.evaluation.tables import controls, grid, learned, target_of, told_auc
 from calco.maths.copying import nearest
 
 RECIPE = {"width": 1024, "any_order": 0.1, "training": {"steps": 6000}}
@@ -29,23 +29,16 @@ def adult() -> None:
     schema = model.schema_
     real, known = as_tensor(model, test), as_tensor(model, train)
     rows, training, target = grid(schema, real), grid(schema, known), target_of(schema)
-    rng = np.random.default_rng(0)
-    controls = {
-        "training rows": training.values,
-        "columns independent": independent(training.values, rng),
-        "columns independent given income": independent(training.values, rng, target),
-    }
-    told = {name: learned(Grid(values, training.choice), rows, target) for name, values in controls.items()}
+    told = {name: learned(control, rows, target) for name, control in controls(training, target).items()}
     scores, apart, copies = [], [], []
     for draw in range(DRAWS):
         made = as_data(model, model.sample_tensor(len(known), seed=draw))
         samples = grid(schema, made)
         scores.append(learned(samples, rows, target, draw))
-        some = Grid(samples.values[: len(real)], samples.choice)
-        apart.append(told_auc(rows, some, draw))
+        apart.append(told_auc(rows, samples.first(len(real)), draw))
         copies.append(float((nearest(made[: len(real)], known).distance == 0).double().mean()))
     own = float((nearest(real, known).distance == 0).double().mean())
-    floor = told_auc(rows, Grid(training.values[: len(real)], training.choice))
+    floor = told_auc(rows, training.first(len(real)))
     protocol = f"{len(known):,} samples, {len(real):,} test people, {DRAWS} draws of samples; {minutes:.1f} minutes of training"
 
     def figure(what: str, values: list[float], better: str, least: float, reach: float, more: str) -> dict[str, object]:

@@ -30,12 +30,37 @@ from calco.data import (
 )
 from calco.errors import RequestError
 from calco.maths import noise
+from calco.maths.likelihoods import Likelihood, make_likelihood
+from calco.maths.mixed import Mixed
 from calco.runs import Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import Verbs, can, chunk_of, device_of
 
 CONCLUDE = 10_000
 """Training examples that `Model.conclude` sees at most."""
+
+
+def classes_for(estimator: Any, schema: Schema) -> int:
+    """How many classes a model of these data is told: all of them where its estimator is `conditional`, else 0.
+
+    Raises:
+        RequestError: the data have no labels to be conditional on.
+    """
+    if estimator.conditional and not schema.classes:
+        raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
+    return len(schema.classes) if estimator.conditional else 0
+
+
+def likelihood_for(asked: str, schema: Schema) -> Likelihood:
+    """The likelihood of examples of this schema by its name; auto takes the first that suits them.
+
+    Raises:
+        RequestError: there is none of that name for them.
+    """
+    name = schema.likelihoods[0] if asked == "auto" else asked
+    if name == "mixed" and schema.pieces:
+        return Mixed(schema.shape, schema.pieces)
+    return make_likelihood(name, schema.shape, schema.levels)
 
 
 class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):

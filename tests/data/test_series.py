@@ -84,6 +84,16 @@ def test_series_options_without_a_window_are_refused():
         open_data("digits", window=3)
 
 
+def test_what_series_cannot_have_is_not_passed_over(tmp_path):
+    for given in ({"unlabelled": recording()}, {"masks": recording()}):
+        with pytest.raises(RequestError, match="leave those out"):
+            open_data(recording(), window=5, **given)
+    (tmp_path / "y.txt").write_text("a\n" * 56)
+    assert open_data(recording(), window=5, labels=tmp_path / "y.txt").classes == ("a",)
+    with pytest.raises(RequestError, match="both as y and as a file"):
+        open_data(recording(), np.zeros(56), window=5, labels=tmp_path / "y.txt")
+
+
 # -- time -------------------------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,9 @@ from scipy.stats import norm
 
 import calco
 from calco.data import infer_schema, open_data, reopened, schema_from_json, split
+from calco.data.coded import fit_column
 from calco.data.columns import Column, inferred, read_columns, written
 from calco.data.frames import TableSource
-from calco.data.tables import fit_column
 from calco.errors import RequestError
 
 

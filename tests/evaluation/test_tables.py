@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import norm
 
 import calco
 from calco.data import infer_schema, open_data
+from calco.evaluation.likelihood import constant_log_prob
 from calco.evaluation.tables import (
     Grid,
     columns_apart,
@@ -112,3 +114,17 @@ def test_a_model_of_tables_has_these_figures():
     assert names | {"exact copies", "membership AUC", "log likelihood"} <= set(figures)
     assert "columns independent given the target" in figures["learned from samples: AUC"].protocol
     assert figures["log likelihood"].baseline < 0 or np.isfinite(figures["log likelihood"].baseline)
+
+
+def test_densities_are_set_beside_those_of_their_kind():
+    known, new = (open_data(shop(300, seed)) for seed in (0, 1))
+    options = {"training": {"steps": 5, "lr_warmup": 0}}
+    mixed = calco.VAE(2, width=8, **options).fit(known)
+    gaussian = calco.VAE(2, width=8, likelihood="gaussian", **options).fit(known)
+    by_option, by_value = (constant_log_prob(model, new, known) for model in (mixed, gaussian))
+    entropy = -sum(p * np.log(p) for column in ("kind", "buys") for p in shop(300)[column].value_counts(normalize=True))
+    assert by_option < -entropy  # and something for the numbers
+    schema = gaussian.schema_
+    fitted, x = (schema.encode(shop(300, seed)).double().numpy() for seed in (0, 1))
+    each = norm.logpdf(x, fitted.mean(0), np.maximum(fitted.std(0), 1e-3)).sum(1)
+    assert by_value == pytest.approx((each + schema.log_dets(torch.from_numpy(x))).mean(), abs=1e-3)

@@ -26,7 +26,7 @@ def simulate(
     from calco.cli.outputs import check_output, write_array
     from calco.models import load
     from calco.report.fans import save_fan
-    from calco.simulation import past_of, read_history, series_schema
+    from calco.simulation import read_history, series_schema
 
     check_output(out, images=False)
     estimator = load(run, device)
@@ -37,5 +37,5 @@ def simulate(
     found = estimator.simulate(past, steps, paths=paths, actions=chosen, seed=seed)
     write_array(out, found if out.suffix == ".npy" else schema.futures(found, last))
     picture = chart or out.with_suffix(".png")
-    save_fan(schema, past_of(schema, past), found, picture)
+    save_fan(schema, past, found, picture)
     print(f"{paths} futures of {steps} moments in {out}, their quantiles in {picture}")

@@ -15,7 +15,8 @@ from calco.data.partly import PartlyLabelled, labelled_part, marks, measured, mi
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.series import SeriesSchema
-from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, split, with_classes
+from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
+from calco.data.splitting import split
 from calco.data.tables import TableSchema
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
@@ -107,6 +108,8 @@ def open_data(
 
         columns = read_columns(Path(columns))
     if window is not None and not plan_of(data):
+        if unlabelled is not None or masks is not None:
+            raise RequestError("Series take neither masks nor a second set of unlabelled examples: leave those out.")
         return _open_series(data, y, part, labels, {"window": window, "stride": stride, "time": time, "actions": actions})
     if window is None and (stride != 1 or time or actions):
         raise RequestError("stride, time and actions are of series: give the window too, the moments of an example.")
@@ -122,12 +125,7 @@ def open_data(
         named = {"ignore": ignore_index, "instances": instances, "mode": mode, "classes": classes}
         return open_masked(data, masks, **named, open=again and again | more)
     size = size and (size[0], size[1])  # JSON knows no tuples, and the fingerprint of a folder tells them from lists
-    if labels is not None:
-        if y is not None:
-            raise RequestError("Labels were given both as y and as a file: give one of them.")
-        from calco.data.files import read_labels
-
-        y = read_labels(Path(labels))
+    y = _labels(y, labels)
     if isinstance(data, (str, os.PathLike)):
         return _open_named(str(data), y, part, labels, size, mode, skip_corrupt, columns)
     _no_folder("the data", size=size, mode=mode, skip_corrupt=skip_corrupt)
@@ -181,20 +179,17 @@ def _open_series(data: Any, y: Any, part: str, labels: Any, options: dict[str, A
     from calco.data.named import SETS
     from calco.data.recordings import series
 
-    if labels is not None:
-        from calco.data.files import read_labels
-
-        y, options = read_labels(Path(labels)), options | {"labels": str(Path(labels).resolve())}
-    given = {name: value for name, value in options.items() if name != "labels"}
+    y = _labels(y, labels)
     if not isinstance(data, (str, os.PathLike)):
         if isinstance(data, torch.Tensor):
             data = data.detach().cpu().numpy()
-        return series(data.to_pandas() if hasattr(data, "to_pandas") else data, y, **given)
+        return series(data.to_pandas() if hasattr(data, "to_pandas") else data, y, **options)
     stem, _, own_part = str(data).partition(":")
     if stem in SETS and not Path(data).exists():
-        return SETS[stem].open(own_part or part, **given)
+        return SETS[stem].open(own_part or part, **options)
     again = {**options, "data": str(Path(data).resolve()), "actions": list(options["actions"])}
-    return series(data, y, **given, open=again if y is None or labels is not None else None)
+    again |= {"labels": str(Path(labels).resolve())} if labels is not None else {}
+    return series(data, y, **options, open=again if y is None or labels is not None else None)
 
 
 HELD_OUT = 0.2
@@ -209,6 +204,17 @@ def parts_of(data: Any, y: Any = None) -> tuple[Source, Source]:
     if stem in SETS and not part and y is None:
         return open_data(stem), open_data(f"{stem}:{SETS[stem].parts[-1]}")
     return split(open_data(data, y), HELD_OUT, 0)
+
+
+def _labels(y: Any, file: str | os.PathLike[str] | None) -> Any:
+    """Labels as they were given, or those of a file."""
+    if file is None:
+        return y
+    if y is not None:
+        raise RequestError("Labels were given both as y and as a file: give one of them.")
+    from calco.data.files import read_labels
+
+    return read_labels(Path(file))
 
 
 def _of_folders(data: Any, reading: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Columns of a table: what each holds, inferred from its values, to be overruled by a small TOML file."""
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from calco.data.values import check_names
 from calco.errors import RequestError, one_of
 
 Kind = Literal["number", "choice", "date"]
@@ -48,9 +48,7 @@ def inferred(frame: Any, given: Mapping[str, str] | None = None, about: str = "t
             kind that was given is unknown.
     """
     given = dict(given or {})
-    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
-    if twice:
-        raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
+    check_names(frame, about)
     for name, kind in given.items():
         if name not in map(str, frame.columns):
             raise one_of(f"column of {about}", name, frame.columns)
@@ -191,13 +189,3 @@ def written(columns: list[Column]) -> str:
 
 def _quoted(name: str) -> str:
     return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else '"' + name.replace('"', '\\"') + '"'
-
-
-def column_from_json(content: Mapping[str, Any]) -> Column:
-    """The column that `to_json` wrote."""
-    return Column(**{**content, "options": tuple(content["options"])})
-
-
-def to_json(column: Column) -> dict[str, Any]:
-    """As JSON."""
-    return dataclasses.asdict(column)

@@ -12,7 +12,7 @@ import numpy as np
 
 from calco.data.masks import MaskedSource
 from calco.data.source import ArraySource, Source
-from calco.data.values import numpy_type
+from calco.data.values import check_names, numpy_type
 from calco.errors import RequestError
 
 MAPPED_FROM = 1 << 30
@@ -125,9 +125,7 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     Raises:
         RequestError: two columns have one name.
     """
-    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
-    if twice:
-        raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
+    check_names(frame, about)
     names = tuple(str(c) for c in frame.columns)
     dtypes = tuple(str(d) for d in frame.dtypes)
     # Columns of one dtype keep it; mixed ones meet in float64.

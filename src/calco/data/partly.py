@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.source import Raw, Relabelled, Source, Subset, split
+from calco.data.source import Raw, Relabelled, Source, Subset
+from calco.data.splitting import split
 from calco.errors import RequestError
 
 UNLABELLED = -1

@@ -16,7 +16,8 @@ import numpy as np
 
 from calco.data.clock import Clock, read_clock
 from calco.data.files import read_npy, read_table
-from calco.data.source import Raw, encode_labels
+from calco.data.source import Raw, encode_labels, hash_array
+from calco.data.values import check_names
 from calco.errors import RequestError
 
 TABLES = (".csv", ".parquet", ".npy")
@@ -114,9 +115,8 @@ class SeriesSource:
         """What it is, with a SHA-256 of the recordings and of where windows begin."""
         if not self._fingerprint:
             digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype} {self.plan.window}".encode())
-            for start in range(0, len(self.values), 65536):
-                digest.update(np.ascontiguousarray(self.values[start : start + 65536]).data)
-            digest.update(np.ascontiguousarray(self.spans).data)
+            hash_array(digest, self.values)
+            hash_array(digest, self.spans)
             if self.y is not None:
                 digest.update(self.y.tobytes())
             self._fingerprint = digest.hexdigest()
@@ -222,9 +222,7 @@ def channel_values(frame: Any, about: str) -> np.ndarray:
     Raises:
         RequestError: a column is named twice, or holds no numbers.
     """
-    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
-    if twice:
-        raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
+    check_names(frame, about)
     other = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
     if other:
         raise RequestError(

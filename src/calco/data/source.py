@@ -66,6 +66,12 @@ class Source(Protocol):
         ...
 
 
+def hash_array(digest: Any, x: np.ndarray) -> None:
+    """Add the contents of an array, perhaps mapped from a file, to a digest of hashlib, a part at a time."""
+    for start in range(0, len(x), 4096):
+        digest.update(np.ascontiguousarray(x[start : start + 4096]).data)
+
+
 class ArraySource:
     """Examples in one array, in memory or mapped from a file.
 
@@ -121,8 +127,7 @@ class ArraySource:
         """What it is, with a SHA-256 of its shape, type and contents."""
         if not self._fingerprint:
             digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype}".encode())
-            for start in range(0, len(self.x), 4096):
-                digest.update(np.ascontiguousarray(self.x[start : start + 4096]).data)
+            hash_array(digest, self.x)
             if self.y is not None:
                 digest.update(self.y.tobytes())
             self._fingerprint = digest.hexdigest()
@@ -260,61 +265,6 @@ def _named(y: np.ndarray) -> np.ndarray:
 
 
 _MISSING = {"nan", "<NA>", "NaT"}
-
-
-def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
-    """Two disjoint parts, the second with `share` of the examples, chosen by `seed`.
-
-    Raises:
-        RequestError: one of them would be empty.
-    """
-    own: Any = getattr(source, "split", None)
-    if own is not None:
-        return own(share, seed)
-    held = round(share * len(source))
-    if not 0 < held < len(source):
-        raise RequestError(
-            f"Holding out {share:g} of the examples (n_samples={len(source)}) leaves one part empty: give more data, or"
-            " another share."
-        )
-    rng, spans = np.random.default_rng([seed, 2**32]), spans_of(source)
-    if spans is None:
-        order = rng.permutation(len(source))
-        rest, apart = np.sort(order[held:]), np.sort(order[:held])
-    else:
-        rest, apart = split_in_time(spans, share, rng)
-        if not len(rest) or not len(apart):
-            raise RequestError(
-                f"Holding out the last {share:g} of {len(source)} windows leaves none to learn from that lies wholly before"
-                " them: give longer series, shorter windows, or another share."
-            )
-    return Subset(source, rest, (share, seed, 0)), Subset(source, apart, (share, seed, 1))
-
-
-def split_in_time(spans: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of windows to learn from and to hold out, which have no moment in common.
-
-    Whole recordings are held out where there are enough of them, chosen by `rng`; else the end of each.
-
-    Args:
-        spans: of each window its recording, its first moment and the one after its last: (n, 3).
-        share: of the windows to hold out.
-        rng: chooses recordings.
-    """
-    recordings, counts = np.unique(spans[:, 0], return_counts=True)
-    if round(share * len(recordings)) >= 1:
-        order = rng.permutation(len(recordings))
-        enough = np.searchsorted(np.cumsum(counts[order]), share * len(spans) - 1e-9) + 1
-        apart = np.isin(spans[:, 0], recordings[order[:enough]])
-        return np.flatnonzero(~apart), np.flatnonzero(apart)
-    rest, held = [], []
-    for recording in recordings:
-        rows = np.flatnonzero(spans[:, 0] == recording)
-        rows = rows[np.argsort(spans[rows, 1], kind="stable")]
-        cut = spans[rows[len(rows) - max(1, round(share * len(rows)))], 1]
-        held.append(rows[spans[rows, 1] >= cut])
-        rest.append(rows[spans[rows, 2] <= cut])
-    return np.sort(np.concatenate(rest)), np.sort(np.concatenate(held))
 
 
 def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:

@@ -1,6 +1,7 @@
 """Checks of raw values that every schema makes."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,17 @@ def within(raw: np.ndarray, dtype: str) -> np.ndarray:
     # The largest of 64 bits is rounded up to a float that no longer fits: take the one below.
     top = float(most) if int(float(most)) <= most else float(np.nextafter(float(most), 0))
     return raw.round().clip(least, top)
+
+
+def check_names(frame: Any, about: str) -> None:
+    """Raise if two columns of a data frame have one name.
+
+    Raises:
+        RequestError: with those that do.
+    """
+    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
+    if twice:
+        raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
 
 
 def size_of(raw: np.ndarray) -> str:

@@ -57,8 +57,8 @@ def constant_log_prob(estimator: Estimator, source: Source, train: Source) -> fl
     """
     schema, known, new = estimator.schema_, as_tensor(estimator, train, FITTED_ON), as_tensor(estimator, source)
     moved = float(schema.log_dets(new).mean())
-    if schema.pieces:
-        mixed = Mixed(schema.shape, schema.pieces)
+    mixed = getattr(estimator.model_, "likelihood", None)
+    if isinstance(mixed, Mixed):  # a density of what is not of several kinds has no part in probabilities of options
         return float(mixed.log_prob(mixed.constant(known.double()), new.double()).mean()) + moved
     fitted, tested = known.flatten(1).numpy(), new.flatten(1).numpy()
     levels = None if estimator.model_.continuous else estimator.schema_.levels

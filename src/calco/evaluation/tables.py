@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, r2_score, roc_auc_score
 from torch import Tensor
 
 from calco.data import Source, TableSchema
-from calco.data.tables import Coded
+from calco.data.coded import Coded
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, drawn, role
 from calco.maths.copying import nearest
@@ -33,6 +33,10 @@ class Grid(NamedTuple):
     values: np.ndarray
     choice: np.ndarray
     """Of each column, whether it holds choices: (columns,)."""
+
+    def first(self, count: int) -> "Grid":
+        """The first rows, `count` at most."""
+        return Grid(self.values[:count], self.choice)
 
     def without(self, column: int) -> tuple[np.ndarray, np.ndarray]:
         """All other columns, and whether they hold choices."""
@@ -82,14 +86,9 @@ def target_of(schema: TableSchema) -> int:
 def use_figures(schema: TableSchema, real: Grid, known: Grid, made: Grid, about: str) -> list[Figure]:
     """How well trees that learned from samples predict the target of real rows, beside those that learned from real ones."""
     target = target_of(schema)
-    column, rng = schema.coded[target], np.random.default_rng(0)
-    controls = {
-        "training rows": known.values,
-        "columns independent": independent(known.values, rng),
-        "columns independent given the target": independent(known.values, rng, target),
-    }
+    column = schema.coded[target]
     found = learned(made, real, target)
-    base = {name: learned(Grid(values, known.choice), real, target) for name, values in controls.items()}
+    base = {name: learned(rows, real, target) for name, rows in controls(known, target).items()}
     figures = []
     for name, value in found.items():
         others = ", ".join(
@@ -107,6 +106,16 @@ def use_figures(schema: TableSchema, real: Grid, known: Grid, made: Grid, about:
             )
         )
     return figures
+
+
+def controls(known: Grid, target: int) -> dict[str, Grid]:
+    """Training rows, and what stands for samplers that know little of them, by name."""
+    rng = np.random.default_rng(0)
+    return {
+        "training rows": known,
+        "columns independent": Grid(independent(known.values, rng), known.choice),
+        "columns independent given the target": Grid(independent(known.values, rng, target), known.choice),
+    }
 
 
 def learned(rows: Grid, real: Grid, target: int, seed: int = 0) -> dict[str, float]:
@@ -154,8 +163,7 @@ def independent(values: np.ndarray, rng: np.random.Generator, given: int | None 
 def likeness_figures(real: Grid, known: Grid, made: Grid, about: str) -> list[Figure]:
     """How alike columns and pairs are, and how well trees tell samples from rows."""
     base = "the same of training rows in place of samples"
-    some = Grid(made.values[: len(real.values)], made.choice)
-    other = Grid(known.values[: len(real.values)], known.choice)
+    some, other = (rows.first(len(real.values)) for rows in (made, known))
     measures = (
         ("column distance", "gap of distribution functions or half the difference of shares, mean over columns", columns_apart),
         ("pair distance", "half the difference of joint shares, mean over pairs of columns", pairs_apart),

@@ -20,12 +20,62 @@ from calco.maths.divergences import normal_log_prob
 
 @dataclass(frozen=True)
 class Likelihood(ABC):
-    """A distribution over examples of `shape`, factorised over their values given the parameters."""
+    """A distribution over examples of `shape`: variables that are independent given the parameters."""
 
     shape: tuple[int, ...]
 
     continuous: ClassVar[bool] = False
     """Whether it gives densities of real values instead of probabilities of discrete ones."""
+
+    @property
+    @abstractmethod
+    def params_shape(self) -> tuple[int, ...]:
+        """Shape of the parameters of one example."""
+
+    @property
+    @abstractmethod
+    def variables(self) -> int:
+        """How many variables an example has, each with a distribution of its own."""
+
+    @abstractmethod
+    def each(self, params: Tensor, x: Tensor) -> Tensor:
+        """Nats of each variable: (*batch, variables)."""
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Nats per example."""
+        return self.each(params, x).sum(-1)
+
+    @abstractmethod
+    def mean(self, params: Tensor) -> Tensor:
+        """The expected example."""
+
+    @abstractmethod
+    def sample(self, params: Tensor) -> Tensor:
+        """One draw for each set of parameters."""
+
+    @abstractmethod
+    def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
+        """Examples x with a draw of variable i where `asked`, (n, variables), is 1."""
+
+    @abstractmethod
+    def spread(self, flags: Tensor) -> Tensor:
+        """A number for each variable, (n, variables), at each of its values: (n, *shape)."""
+
+    @abstractmethod
+    def gathered(self, flags: Tensor) -> Tensor:
+        """1 for each variable all of whose values are 1, else 0: (n, *shape) to (n, variables)."""
+
+    def ready(self, known: Tensor) -> Tensor:
+        """1 where a variable can be asked for, given which are known, else 0: (n, variables) to the same. Here always."""
+        return torch.ones_like(known)
+
+    def together(self, keys: Tensor) -> Tensor:
+        """Random keys of variables, (n, variables), so that what belongs together keeps its order when they are sorted."""
+        return keys
+
+
+class Elementwise(Likelihood):
+    """A likelihood whose variables are the values, all of one kind and with as many parameters."""
 
     @property
     def width(self) -> int:
@@ -37,38 +87,14 @@ class Likelihood(ABC):
         """Shape of the parameters of one example."""
         return (self.width * self.shape[0], *self.shape[1:])
 
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Nats per example."""
-        return self._log_prob(self._split(params), x).flatten(-len(self.shape)).sum(-1)
-
     @property
     def variables(self) -> int:
-        """How many variables an example has, each with a distribution of its own: here its values."""
+        """The values."""
         return math.prod(self.shape)
 
     def each(self, params: Tensor, x: Tensor) -> Tensor:
-        """Nats of each variable: (*batch, variables)."""
+        """Nats of each value: (*batch, variables)."""
         return self._log_prob(self._split(params), x).flatten(-len(self.shape))
-
-    def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
-        """Examples x with a draw of variable i where `asked`, (n, variables), is 1."""
-        return torch.where(self.spread(asked) > 0, self.sample(params), x)
-
-    def spread(self, flags: Tensor) -> Tensor:
-        """A number for each variable, (n, variables), at each of its values: (n, *shape)."""
-        return flags.unflatten(1, self.shape)
-
-    def gathered(self, flags: Tensor) -> Tensor:
-        """1 for each variable all of whose values are 1, else 0: (n, *shape) to (n, variables)."""
-        return flags.flatten(1)
-
-    def ready(self, known: Tensor) -> Tensor:
-        """1 where a variable can be asked for, given which are known, else 0: (n, variables) to the same. Here always."""
-        return torch.ones_like(known)
-
-    def together(self, keys: Tensor) -> Tensor:
-        """Random keys of variables, (n, variables), so that what belongs together keeps its order when they are sorted."""
-        return keys
 
     def mean(self, params: Tensor) -> Tensor:
         """The expected example."""
@@ -77,6 +103,18 @@ class Likelihood(ABC):
     def sample(self, params: Tensor) -> Tensor:
         """One draw for each set of parameters."""
         return self._sample(self._split(params))
+
+    def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
+        """Examples x with a draw of value i where `asked`, (n, variables), is 1."""
+        return torch.where(self.spread(asked) > 0, self.sample(params), x)
+
+    def spread(self, flags: Tensor) -> Tensor:
+        """A number for each value, (n, variables), at its place: (n, *shape)."""
+        return flags.unflatten(1, self.shape)
+
+    def gathered(self, flags: Tensor) -> Tensor:
+        """The flags of all values in one row: (n, *shape) to (n, variables)."""
+        return flags.flatten(1)
 
     def _split(self, params: Tensor) -> tuple[Tensor, ...]:
         axis = -len(self.shape)
@@ -92,7 +130,17 @@ class Likelihood(ABC):
     def _sample(self, parts: tuple[Tensor, ...]) -> Tensor: ...
 
 
-class Bernoulli(Likelihood):
+def learned_log_var(raw: Tensor) -> Tensor:
+    """The logarithm of a variance from a net's output, elementwise; the deviation is at least 1e-3."""
+    return torch.log(F.softplus(raw) ** 2 + 1e-6)
+
+
+def gumbel(u: Tensor, edge: float = 1e-7) -> Tensor:
+    """Standard Gumbel noise from uniform numbers, which are kept `edge` away from 0 and 1."""
+    return -torch.log(-torch.log(u.clamp(edge, 1 - edge)))
+
+
+class Bernoulli(Elementwise):
     """Values 0 or 1; the parameter is the logit of a one."""
 
     def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
@@ -107,7 +155,7 @@ class Bernoulli(Likelihood):
 
 
 @dataclass(frozen=True)
-class Gaussian(Likelihood):
+class Gaussian(Elementwise):
     """Real values. With `scale` the standard deviation is fixed, else it is learned for each value, at least 1e-3."""
 
     scale: float | None = None
@@ -122,7 +170,7 @@ class Gaussian(Likelihood):
     def _log_var(self, parts: tuple[Tensor, ...]) -> Tensor:
         if self.scale is not None:
             return torch.full_like(parts[0], 2 * math.log(self.scale))
-        return torch.log(F.softplus(parts[1]) ** 2 + 1e-6)
+        return learned_log_var(parts[1])
 
     def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
         return normal_log_prob(x, parts[0], self._log_var(parts))
@@ -135,7 +183,7 @@ class Gaussian(Likelihood):
 
 
 @dataclass(frozen=True)
-class DiscretisedLogistic(Likelihood):
+class DiscretisedLogistic(Elementwise):
     """Grey values k / (levels - 1): a mixture of logistics, integrated over each value's bin.
 
     The outermost bins reach to infinity (Salimans et al. 2017, equation 2, without their coupling of channels).
@@ -174,8 +222,7 @@ class DiscretisedLogistic(Likelihood):
 
     def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
         log_mix, mean, log_scale = self._parts(parts)
-        gumbel = -torch.log(-torch.log(torch.rand_like(log_mix).clamp(1e-7, 1 - 1e-7)))
-        pick = (log_mix + gumbel).argmax(0, keepdim=True)
+        pick = (log_mix + gumbel(torch.rand_like(log_mix))).argmax(0, keepdim=True)
         mean, log_scale = mean.gather(0, pick)[0], log_scale.gather(0, pick)[0]
         u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
         x = mean + log_scale.exp() * (torch.log(u) - torch.log1p(-u))
@@ -183,7 +230,7 @@ class DiscretisedLogistic(Likelihood):
 
 
 @dataclass(frozen=True)
-class Categorical(Likelihood):
+class Categorical(Elementwise):
     """Grey values k / (levels - 1), each with a probability of its own; the parameters are logits."""
 
     levels: int = 256

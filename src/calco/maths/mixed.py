@@ -1,6 +1,7 @@
 """Examples whose channels are of several kinds: real numbers, flags and choices, some of which may be missing."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from calco.maths.divergences import normal_log_prob
-from calco.maths.likelihoods import Likelihood
+from calco.maths.likelihoods import Likelihood, gumbel, learned_log_var
 
 
 class Piece(NamedTuple):
@@ -53,10 +54,6 @@ class Mixed(Likelihood):
         """Two parameters for a real, one for a flag and for each option of a choice."""
         return (self.shape[0] + sum(piece.kind == "real" for piece in self.pieces), *self.shape[1:])
 
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Nats per example."""
-        return self.each(params, x).sum(-1)
-
     @property
     def variables(self) -> int:
         """The pieces."""
@@ -93,12 +90,13 @@ class Mixed(Likelihood):
 
     def ready(self, known: Tensor) -> Tensor:
         """1 where a piece is not gated, or by one that is known."""
-        return torch.stack([torch.ones_like(known[:, 0]) if g < 0 else known[:, g] for g in self._gates()], 1)
+        return torch.stack([torch.ones_like(known[:, 0]) if g < 0 else known[:, g] for g in self._gates], 1)
 
     def together(self, keys: Tensor) -> Tensor:
         """A gated piece comes at once after that which gates it."""
-        return torch.stack([keys[:, i] if g < 0 else keys[:, g] + 1e-6 for i, g in enumerate(self._gates())], 1)
+        return torch.stack([keys[:, i] if g < 0 else keys[:, g] + 1e-6 for i, g in enumerate(self._gates)], 1)
 
+    @cached_property  # asked for at every step
     def _gates(self) -> list[int]:
         """Of each piece the one that gates it, or -1."""
         starts = [next((i for i, p in enumerate(self.pieces) if p.start <= q.gate[0] < p.stop), -1) for q in self.pieces]
@@ -144,18 +142,9 @@ class Mixed(Likelihood):
         sizes = [2 if piece.kind == "real" else piece.stop - piece.start for piece in self.pieces]
         return params.split(sizes, -len(self.shape))
 
-    def _log_prob(self, parts: tuple[Tensor, ...], x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _mean(self, parts: tuple[Tensor, ...]) -> Tensor:
-        raise NotImplementedError
-
-    def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
-        raise NotImplementedError
-
 
 def _log_var(own: Tensor, axis: int) -> Tensor:
-    return torch.log(F.softplus(own.narrow(axis, 1, 1)) ** 2 + 1e-6)
+    return learned_log_var(own.narrow(axis, 1, 1))
 
 
 def _nats(kind: str, own: Tensor, value: Tensor, axis: int) -> Tensor:
@@ -177,5 +166,5 @@ def _values(kind: str, own: Tensor, axis: int, draw: bool) -> Tensor:
         return torch.bernoulli(torch.sigmoid(own)) if draw else torch.sigmoid(own)
     if not draw:
         return torch.softmax(own, axis)
-    gumbel = -torch.log(-torch.log(torch.rand_like(own).clamp(1e-7, 1 - 1e-7)))
-    return torch.zeros_like(own).scatter(axis, (own + gumbel).argmax(axis, keepdim=True), 1.0)
+    picked = (own + gumbel(torch.rand_like(own))).argmax(axis, keepdim=True)
+    return torch.zeros_like(own).scatter(axis, picked, 1.0)

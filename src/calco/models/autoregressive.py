@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from calco.contract import Batch, LogProb, Model, Turn
 from calco.data import Schema
 from calco.errors import RequestError, at_least, below_one
-from calco.estimator import Estimator
+from calco.estimator import Estimator, classes_for, likelihood_for
 from calco.maths import noise
-from calco.maths.likelihoods import Likelihood, make_likelihood
-from calco.maths.mixed import Mixed
+from calco.maths.likelihoods import Likelihood
 from calco.nets.masked import MaskedNet
 from calco.training import Training
 
@@ -154,11 +153,7 @@ class Autoregressive(Estimator):
         below_one(self, "dropout")
         if not 0 <= self.any_order <= 1:
             raise RequestError(f"any_order is {self.any_order}: it is a share, from 0 to 1.")
-        if self.conditional and not schema.classes:
-            raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
-        classes = len(schema.classes) if self.conditional else 0
-        name = schema.likelihoods[0] if self.likelihood == "auto" else self.likelihood
-        mixed = bool(schema.pieces) and name == "mixed"
-        found = Mixed(schema.shape, schema.pieces) if mixed else make_likelihood(name, schema.shape, schema.levels)
+        classes = classes_for(self, schema)
+        found = likelihood_for(self.likelihood, schema)
         net = MaskedNet(schema.shape, found.params_shape, self.width, self.depth, self.activation, self.dropout, classes)
         return AutoregressiveModel(net, found, any_order=self.any_order, classes=classes)

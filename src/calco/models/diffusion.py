@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from calco.contract import Batch, Model, Turn
 from calco.data import Schema, SeriesSchema
 from calco.errors import RequestError, at_least, below_one
-from calco.estimator import Estimator
+from calco.estimator import Estimator, classes_for
 from calco.maths import noise
 from calco.maths.mixed import Piece, counted
 from calco.nets.denoising import Denoiser
@@ -230,9 +230,7 @@ class Diffusion(Estimator):
         below_one(self, "dropout", "told")
         if self.width % self.heads:
             raise RequestError(f"width is {self.width}: it must be a multiple of the {self.heads} heads.")
-        if self.conditional and not schema.classes:
-            raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
-        classes = len(schema.classes) if self.conditional else 0
+        classes = classes_for(self, schema)
         image = len(schema.shape) == 3
         series = isinstance(schema, SeriesSchema)
         return DiffusionModel(

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from calco.contract import Batch, LogProb, Model, Turn
 from calco.data import Schema
 from calco.errors import RequestError, at_least, below_one
-from calco.estimator import Estimator
+from calco.estimator import Estimator, classes_for, likelihood_for
 from calco.maths import noise
 from calco.maths.completion import metropolis_within_gibbs
 from calco.maths.divergences import importance_bound, importance_error, normal_kl, normal_log_prob
-from calco.maths.likelihoods import Likelihood, make_likelihood
-from calco.maths.mixed import Mixed
+from calco.maths.likelihoods import Likelihood
 from calco.nets.labels import with_label
 from calco.nets.mixture import GaussianMixture
 from calco.nets.pairs import make_autoencoder_nets
@@ -311,11 +310,8 @@ class VAE(Estimator):
     def build(self, schema: Schema) -> VAEModel:
         """Nets, prior and likelihood for data of this schema."""
         self._check_ranges()
-        classes = len(schema.classes) if self.conditional else 0
-        if self.conditional and not classes:
-            raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
-        name = schema.likelihoods[0] if self.likelihood == "auto" else self.likelihood
-        likelihood = Mixed(schema.shape, schema.pieces) if schema.pieces else make_likelihood(name, schema.shape, schema.levels)
+        classes = classes_for(self, schema)
+        likelihood = likelihood_for(self.likelihood, schema)
         shape = (schema.shape[0] + classes, *schema.shape[1:])
         encoder, decoder = make_autoencoder_nets(
             shape,

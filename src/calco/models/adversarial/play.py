@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from calco.contract import Batch, Model, Turn, Verdict
 from calco.data import Schema
-from calco.errors import RequestError, at_least
+from calco.errors import at_least
+from calco.estimator import classes_for
 from calco.maths import noise
 from calco.maths.fidelity import neighbours
 from calco.maths.games import GAMES, away_from_one, between, squared_slopes
@@ -222,8 +223,6 @@ def game_options(estimator: Any, schema: Schema) -> dict[str, Any]:
     """
     at_least(estimator, 1, "latent", "penalty_every", "discriminator_steps")
     at_least(estimator, 0, "width", "depth", "gamma")
-    if estimator.conditional and not schema.classes:
-        raise RequestError("A conditional model needs labels: give y, or data whose class subfolders name them.")
     penalty = PENALTIES.get(estimator.game, "r1") if estimator.penalty == "auto" else estimator.penalty
     image = len(schema.shape) == 3
     return {
@@ -233,5 +232,5 @@ def game_options(estimator: Any, schema: Schema) -> dict[str, Any]:
         "gamma": estimator.gamma or (10.0 if penalty == "gradient" else 4.0 if image else 1.0),
         "penalty_every": estimator.penalty_every,
         "discriminator_steps": estimator.discriminator_steps,
-        "classes": len(schema.classes) if estimator.conditional else 0,
+        "classes": classes_for(estimator, schema),
     }

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.contract import Batch, Turn
-from calco.data import Source, Subset, TableSchema
+from calco.data import Source, Subset, TableSchema, batches
 from calco.maths import noise
+from calco.maths.likelihoods import gumbel
 from calco.maths.mixed import Piece
 from calco.models.adversarial.game import GANModel
 
@@ -32,12 +33,12 @@ class Rows(nn.Module):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(n, codes) to (n, floats)."""
         out = self.body(z)
-        gumbel = -torch.log(-torch.log(noise.uniform(out).clamp(1e-6, 1 - 1e-6)))
+        drawn = out + gumbel(noise.uniform(out), 1e-6)
         parts = []
         for piece in sorted(self.pieces, key=lambda piece: piece.start):
             raw = out[:, piece.start : piece.stop]
             if piece.kind == "choice":
-                raw = torch.softmax((raw + gumbel[:, piece.start : piece.stop]) / TEMPERATURE, 1)
+                raw = torch.softmax(drawn[:, piece.start : piece.stop] / TEMPERATURE, 1)
             parts.append(raw)
         return torch.cat(parts, 1)
 
@@ -141,9 +142,8 @@ def favours(shares: Tensor, choices: list[Piece]) -> Tensor:
 def shares_of(source: Source, schema: TableSchema) -> np.ndarray:
     """How often each option occurs in a table: (floats,), 0 at floats that are no option."""
     found = np.zeros(schema.shape)
-    for start in range(0, len(source), CHUNK):
-        x = schema.encode(source.take(np.arange(start, min(start + CHUNK, len(source)))).x)
-        found += x.double().sum(0).numpy()
+    for batch in batches(source, schema, CHUNK):
+        found += batch.x.double().sum(0).numpy()
     choices = np.zeros(schema.shape)
     for piece in schema.pieces:
         choices[piece.start : piece.stop] = piece.kind == "choice"
@@ -154,12 +154,7 @@ def by_sampling(source: Source, schema: TableSchema, shares: np.ndarray, seed: i
     """As many rows, drawn as training by sampling does: a column evenly, an option by the log of its share, a row."""
     choices = [piece for piece in schema.pieces if piece.kind == "choice"]
     favour = favours(torch.from_numpy(shares), choices)
-    weights = np.concatenate(
-        [
-            (schema.encode(source.take(np.arange(start, min(start + CHUNK, len(source)))).x).double() @ favour).numpy()
-            for start in range(0, len(source), CHUNK)
-        ]
-    )
+    weights = np.concatenate([(batch.x.double() @ favour).numpy() for batch in batches(source, schema, CHUNK)])
     rows = np.random.default_rng([seed, 2**33]).choice(len(source), len(source), p=weights / weights.sum())
     return Subset(source, rows)
 
