@@ -54,7 +54,7 @@ def test_histories_that_do_not_fit_are_refused(counting):
         counting.simulate(pd.DataFrame({"a": [1.0], "move": [0.0]}), 2)
     with pytest.raises(RequestError, match="give fewer, or ask `simulate`"):
         counting.sample(2, history=np.zeros((8, 3)))
-    with pytest.raises(RequestError, match="not both"):
+    with pytest.raises(RequestError, match="Give one of these"):
         counting.sample(2, history=past, known=past)
     vectors = calco.VAE(2, training={"steps": 1}).fit(np.random.default_rng(0).normal(size=(20, 3)))
     with pytest.raises(RequestError, match="Only series have a history"):

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +20,7 @@ from calco.data.files import plain
 from calco.data.paired import open_examples
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
+from calco.imputation import asked, imputed
 from calco.maths import noise
 from calco.memory import kept
 from calco.simulation import begun, simulated
@@ -227,6 +228,7 @@ class Verbs(BaseEstimator):
         known: Any = None,
         mask: Any = None,
         history: Any = None,
+        where: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> Any:
         """`n` new examples, as data like those that went in.
@@ -238,27 +240,30 @@ class Verbs(BaseEstimator):
             known: one example, or `n`, of which some values are given and the others are sampled.
             mask: which values are given: booleans of the shape of one example.
             history: how a series begins, (moments, channels) or a data frame: short for `known` and `mask`.
+            where: of a table, values by the name of their column, None for what is missing; the others are sampled given those.
             seed: same seed, same samples.
 
         Raises:
-            RequestError: n, way, label, known, mask or history are not possible.
+            RequestError: n, way, label, known, mask, history or where are not possible.
         """
+        if sum(given is not None for given in (history, where, known if known is not None else mask)) > 1:
+            raise RequestError("Give one of these: the history of a series, columns of a table, or known values and a mask.")
         if history is not None:
-            if known is not None or mask is not None:
-                raise RequestError("Give the history of a series, or known values and a mask, not both.")
             known, mask = begun(self.schema_, history)
-        if known is None and mask is None:
+        if known is None and mask is None and not where:
             return self.schema_.decode(self.sample_tensor(n, way=way, label=label, seed=seed))
         if way is not None or label is not None:
             raise RequestError("Samples with known values cannot have a way or a label too: leave those out.")
+        if where:
+            row, flags = asked(self.schema_, where)
+            return self.schema_.decode(self.filled(row.expand(_some(n), -1), flags.expand(n, -1), seed=seed))
         return self.schema_.decode(self.complete_tensor(n, known, mask, seed=seed))
 
     @available_if(can("sample"))
     def sample_tensor(self, n: int, *, way: str | None = None, label: Any = None, seed: int = 0) -> Tensor:
         """`sample` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
-        if n < 1:
-            raise RequestError(f"Cannot sample {n} examples: ask for at least 1.")
+        _some(n)
         if way is not None and way not in model.ways:
             raise one_of("way of sampling", way, model.ways)
         classes = getattr(model, "classes", 0)
@@ -302,11 +307,8 @@ class Verbs(BaseEstimator):
         Raises:
             RequestError: the family cannot, or n, known or mask are not possible.
         """
-        self.require("complete")
-        model: Any = self._model()
         shape = self.schema_.shape
-        if n < 1:
-            raise RequestError(f"Cannot sample {n} examples: ask for at least 1.")
+        _some(n)
         if known is None or mask is None:
             raise RequestError("Give both: known, an example, and mask, which of its values are known.")
         raw, flags = np.asarray(known), np.asarray(mask)
@@ -320,11 +322,33 @@ class Verbs(BaseEstimator):
             )
         if len(x) not in (1, n):
             raise RequestError(f"There are {len(x)} known examples for {n} samples: give one, or as many as samples.")
-        x, where = (t.expand(n, *shape).to(device_of(model)) for t in (x, self.schema_.flags(flags)))
+        return self.filled(x.expand(n, *shape), self.schema_.flags(flags).expand(n, *shape), seed=seed)
+
+    def filled(self, x: Tensor, known: Tensor, *, seed: int = 0) -> Tensor:
+        """Examples as the model sees them, (n, *schema_.shape), with draws of the values that are not known, on the CPU."""
+        self.require("complete")
+        model: Any = self._model()
+        device, chunk = device_of(model), chunk_of(self.schema_)
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(noise.mix(seed))
-            chunk = chunk_of(self.schema_)
-            return torch.cat([model.complete(x[i : i + chunk], where[i : i + chunk]).cpu() for i in range(0, n, chunk)])
+            parts = zip(x.split(chunk), known.split(chunk), strict=True)
+            return torch.cat([model.complete(a.to(device), b.to(device)).cpu() for a, b in parts])
+
+    @available_if(can("complete"))
+    def impute(self, x: Any, *, seed: int = 0) -> Any:
+        """Data with a draw of each missing value given those that are there; what is there stays as it is.
+
+        Args:
+            x: of tables a data frame; of series a recording, (moments, channels) or a data frame, of any length.
+            seed: same seed, same draws.
+
+        Returns:
+            Data like `x`. A cell that the model takes for missing in every draw stays empty.
+
+        Raises:
+            RequestError: the data are neither, or have other columns.
+        """
+        return imputed(self, x, seed).data
 
     def class_index(self, label: Any) -> int:
         """The index of a class by its name.
@@ -396,6 +420,17 @@ class Verbs(BaseEstimator):
         self._fitted()
         self.model_.to(device)
         return self
+
+
+def _some(n: int) -> int:
+    """A number of samples.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if n < 1:
+        raise RequestError(f"Cannot sample {n} examples: ask for at least 1.")
+    return n
 
 
 def chunk_of(schema: Schema) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from calco.cli.columns import columns
+from calco.cli.completing import impute, simulate
 from calco.cli.measuring import compare, evaluate, report, score, transfer
 from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
-from calco.cli.series import simulate
 
 
 def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("calco-demo")) -> None:
@@ -65,6 +65,10 @@ def sample(
     way: Annotated[str | None, Parameter(help="How to draw codes; the family's default if not given.")] = None,
     known: Annotated[Path | None, Parameter(help="An npy file: an example, its values given where the mask says.")] = None,
     mask: Annotated[Path | None, Parameter(help="An npy file: booleans of one example's shape, true where given.")] = None,
+    where: Annotated[
+        tuple[str, ...],
+        Parameter(help="Values that rows of a table have, as column=value; nothing after = is what is missing.", negative=""),
+    ] = (),
     burn_in: Annotated[int | None, Parameter(help="Sweeps of a Markov chain before a sample is taken.")] = None,
     thin: Annotated[int | None, Parameter(help="Sweeps between two samples of one Markov chain.")] = None,
     seed: Annotated[int, Parameter(help="Same seed, same samples.")] = 0,
@@ -79,10 +83,26 @@ def sample(
     estimator.require("sample")
     check_output(out, images=len(estimator.schema_.shape) == 3)
     given, flags = (None if path is None else read_npy(path) for path in (known, mask))
-    raw = estimator.adjust(burn_in=burn_in, thin=thin).sample(number, way=way, label=label, known=given, mask=flags, seed=seed)
+    asked = dict(_equation(text) for text in where) or None
+    estimator.adjust(burn_in=burn_in, thin=thin)
+    raw = estimator.sample(number, way=way, label=label, known=given, mask=flags, where=asked, seed=seed)
     write_examples(out, raw, estimator.schema_)
-    how = "with known values" if given is not None else way or estimator.ways_[0]
+    how = "with known values" if given is not None or asked else way or estimator.ways_[0]
     print(f"{number} samples ({how}) in {out}")
+
+
+def _equation(text: str) -> tuple[str, str | None]:
+    """The column and the value of `column=value`.
+
+    Raises:
+        RequestError: there is no = in it.
+    """
+    from calco.errors import RequestError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RequestError(f"Cannot read {text!r}: say column=value, such as --where 'income=>50K'.")
+    return name, value or None
 
 
 def encode(
@@ -264,5 +284,5 @@ def families() -> None:
     Console().print(table)
 
 
-MAKING = (demo, resume, sample, simulate, encode, reconstruct, score, predict, cluster, segment)
+MAKING = (demo, resume, sample, simulate, impute, encode, reconstruct, score, predict, cluster, segment)
 VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, columns, families)

@@ -80,6 +80,30 @@ class Coded:
         choice[~gone], score[~gone] = self._placed(found)
         return choice, score
 
+    def asked(self, value: Any) -> tuple[np.ndarray, np.ndarray]:
+        """`coded` of one value that samples are to have, None for what is missing.
+
+        Raises:
+            RequestError: as `coded`, or it is outside of what there was in training.
+        """
+        import pandas as pd
+
+        choice, score = self.coded(pd.Series([value], dtype=object, name=self.name))
+        if self.kind == "choice" or value is None:
+            return choice, score
+        read = dates if self.kind == "date" else numbers
+        wanted, least, most = read(pd.Series([value], dtype=object), self.name, "the table")[0], *self.range
+        if not least <= wanted <= most or (not self.bins and wanted not in self.atoms):
+            near = self.value(choice, score).iloc[0]
+            raise RequestError(f"The column {self.name} was never {value} in training: the closest is {near}.")
+        return choice, score
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest number, or seconds of a date, in training."""
+        values = (*self.atoms, *self.knots)
+        return min(values), max(values)
+
     def _option(self, present: Any) -> np.ndarray:
         import pandas as pd
 

@@ -114,6 +114,17 @@ class SeriesSchema:
             x = np.concatenate((carried(x, gone), ~gone[..., self.gappy]), 2)
         return as_tensor(np.ascontiguousarray(x.swapaxes(1, 2), dtype=np.float32))
 
+    def partial(self, raw: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Windows of which some values are empty, 0 there, and which values are known, booleans: (n, channels, length) each.
+
+        That values are not missing is known of all.
+        """
+        gone = check_values(raw, self.names)
+        x = np.where(gone, 0.0, (raw - np.array(self.mean)) / self.scale)
+        ones = np.ones((*raw.shape[:2], len(self.gappy)))
+        x, known = np.concatenate((x, ones), 2).swapaxes(1, 2), np.concatenate((~gone, ones > 0), 2).swapaxes(1, 2)
+        return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(known.copy())
+
     def flags(self, mask: np.ndarray) -> Tensor:
         """Booleans of the shape of one raw window, as a model sees it: (channels, length)."""
         return torch.from_numpy(np.concatenate((mask, mask[:, self.gappy]), 1).T.copy())

@@ -13,7 +13,7 @@ from torch import Tensor
 from calco.data.coded import Coded, fit_column
 from calco.data.columns import KINDS, Column
 from calco.data.source import Source, plan_of
-from calco.errors import RequestError
+from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
 
 
@@ -68,16 +68,46 @@ class TableSchema:
         Raises:
             RequestError: a column is missing, or holds what it did not in training.
         """
+        self._check_columns(raw)
+        x, rows = np.zeros((len(raw), *self.shape), np.float32), np.arange(len(raw))
+        for column, start in self.spans():
+            _put(x, rows, column, start, column.coded(raw[column.name]))
+        return torch.from_numpy(x)
+
+    def partial(self, raw: Any) -> tuple[Tensor, Tensor]:
+        """Rows of which some cells are empty, 0 there, and which floats are known, booleans: (n, floats) each.
+
+        Raises:
+            RequestError: as `encode`, but of what is missing.
+        """
+        self._check_columns(raw)
+        x, known = np.zeros((len(raw), *self.shape), np.float32), np.zeros((len(raw), *self.shape), bool)
+        for column, start in self.spans():
+            rows = np.flatnonzero(raw[column.name].notna().to_numpy())
+            _put(x, rows, column, start, column.coded(raw[column.name].iloc[rows]))
+            known[rows, start : start + column.width] = True
+        return torch.from_numpy(x), torch.from_numpy(known)
+
+    def given(self, where: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """One row of which these columns have these values, None what is missing, and which floats are known.
+
+        Raises:
+            RequestError: a column or its value is none of the training data.
+        """
+        x, known = np.zeros((1, *self.shape), np.float32), np.zeros((1, *self.shape), bool)
+        spans = {column.name: (column, start) for column, start in self.spans()}
+        for name, value in where.items():
+            if name not in spans:
+                raise one_of("column", name, self.columns)
+            column, start = spans[name]
+            _put(x, np.arange(1), column, start, column.asked(value))
+            known[0, start : start + column.width] = True
+        return torch.from_numpy(x), torch.from_numpy(known)
+
+    def _check_columns(self, raw: Any) -> None:
         missing = [name for name in self.columns if name not in getattr(raw, "columns", ())]
         if missing:
             raise RequestError(f"The table lacks {', '.join(missing[:5])}: the model knows {', '.join(self.columns)}.")
-        x, rows = np.zeros((len(raw), *self.shape), np.float32), np.arange(len(raw))
-        for column, start in self.spans():
-            choice, score = column.coded(raw[column.name])
-            x[rows, start + choice] = 1
-            if column.bins:
-                x[:, start + column.choices] = np.where(choice < column.bins, score, 0)
-        return torch.from_numpy(x)
 
     def decode(self, x: Tensor) -> Any:
         """Floats to a data frame with the columns and dtypes of the training data; the most likely option counts."""
@@ -119,6 +149,14 @@ class TableSchema:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+def _put(x: np.ndarray, rows: np.ndarray, column: Coded, start: int, coded: tuple[np.ndarray, np.ndarray]) -> None:
+    """Write the choices and scores of a column into some rows."""
+    choice, score = coded
+    x[rows, start + choice] = 1
+    if column.bins:
+        x[rows, start + column.choices] = np.where(choice < column.bins, score, 0)
 
 
 def _from_json(content: Mapping[str, Any]) -> Coded:

@@ -10,6 +10,7 @@ learned by the squared error of D, weighted by (s^2 + d^2) / (s d)^2, and of ser
 given its past, or what is missing.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -25,8 +26,10 @@ from calco.maths.mixed import Piece, counted
 from calco.nets.denoising import Denoiser
 from calco.training import Training
 
-LEAST, MOST = 0.002, 80.0
-"""Deviations of the weakest and of the strongest noise that sampling passes through, of data of deviation 1."""
+LEAST, MOST = 0.002, 24.0
+"""Deviations of the weakest and of the strongest noise that sampling passes through, of data of deviation 1; the strongest is
+thrice the root of how many values an example has where that is more: were they all one and the same, it would still drown them.
+"""
 CURVE = 7.0
 """How much closer together those are where noise is weak."""
 
@@ -154,7 +157,7 @@ class DiffusionModel(Model):
 
     def _solved(self, given: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
         """Heun's method of second order from noise to an example (Karras et al. 2022, algorithm 1)."""
-        levels = strengths(self.stages).to(given) * self.spread
+        levels = strengths(self.stages, math.prod(self.shape)).to(given) * self.spread
         x = levels[0] * torch.randn_like(given)
         for now, then in zip(levels, [*levels[1:], torch.zeros_like(levels[0])], strict=True):
             slope = (x - self.clean(x, now.expand(len(x)), given, known, y)) / now
@@ -167,9 +170,9 @@ class DiffusionModel(Model):
         return (0.5 + 0.5 * x).clamp(0, 1) if self.bounded else x
 
 
-def strengths(stages: int) -> Tensor:
-    """Deviations of noise that sampling passes through, of data of deviation 1, the strongest first: (stages,)."""
-    ends = (MOST ** (1 / CURVE), LEAST ** (1 / CURVE))
+def strengths(stages: int, values: int) -> Tensor:
+    """Deviations of noise that sampling of so many values passes through, of data of deviation 1, falling: (stages,)."""
+    ends = (max(MOST, 3 * values**0.5) ** (1 / CURVE), LEAST ** (1 / CURVE))
     return torch.linspace(*ends, stages, dtype=torch.float64) ** CURVE
 
 
@@ -177,7 +180,7 @@ class Diffusion(Estimator):
     """Denoising diffusion: samples by cleaning noise step by step, also given a part of an example.
 
     Args:
-        width: numbers that a moment of a series, a patch of an image or a vector is thought of with.
+        width: numbers that a piece is thought of with: a vector, a series of up to 1,024 values, a part of others.
         depth: blocks of the net.
         heads: of attention.
         dropout: share of hidden units dropped in training.
@@ -197,7 +200,7 @@ class Diffusion(Estimator):
 
     def __init__(
         self,
-        width: int = 128,
+        width: int = 256,
         *,
         depth: int = 4,
         heads: int = 4,

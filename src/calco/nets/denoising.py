@@ -10,8 +10,8 @@ from calco.nets.patches import patch_of
 
 FREQUENCIES = 64
 """Sines and cosines that a level of noise is told by."""
-TOKENS = 128
-"""Moments of series, or pieces of several, that attention looks at at most."""
+WHOLE, PART, TOKENS = 1024, 256, 128
+"""Values of a series up to which it is one piece; values of a piece of longer ones, and pieces at most."""
 
 
 class Level(nn.Module):
@@ -67,8 +67,8 @@ class Block(nn.Module):
 class Denoiser(nn.Module):
     """Noisy examples to what they are without, or whatever else is learned of them.
 
-    An image is cut into patches, a series into moments, or pieces of `TOKENS` at most; a vector is one piece alone. Pieces
-    look at one another in `depth` blocks.
+    An image is cut into patches, and a series of more than `WHOLE` values into pieces of moments; all else is one piece, which
+    is many times faster than to look from moment to moment and samples as well. Pieces look at one another in `depth` blocks.
 
     Args:
         shape: of an example, (channels, *sides) or (features,).
@@ -84,7 +84,7 @@ class Denoiser(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.piece = _piece(shape[1:])
+        self.piece = _piece(shape)
         self.grid = tuple(-(-side // piece) for side, piece in zip(shape[1:], self.piece, strict=True))
         values = shape[0] * math.prod(self.piece)
         tokens = math.prod(self.grid)
@@ -137,8 +137,10 @@ class Denoiser(nn.Module):
         return x[(..., *(slice(side) for side in self.shape[1:]))]
 
 
-def _piece(sides: tuple[int, ...]) -> tuple[int, ...]:
+def _piece(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Sides of a piece of an image, or of a series."""
+    channels, *sides = shape
     if len(sides) == 1:
-        return (-(-sides[0] // TOKENS),)
+        length = sides[0]
+        return (length if channels * length <= WHOLE else max(1, PART // channels, -(-length // TOKENS)),)
     return (patch_of((sides[0], sides[1])),) * len(sides) if sides else ()

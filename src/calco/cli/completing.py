@@ -1,4 +1,4 @@
-"""The verb that draws futures. Everything heavy is imported inside it."""
+"""The verbs that go on from what is given: futures of a history, and what is missing. Everything heavy is imported inside."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,3 +39,26 @@ def simulate(
     picture = chart or out.with_suffix(".png")
     save_fan(schema, past, found, picture)
     print(f"{paths} futures of {steps} moments in {out}, their quantiles in {picture}")
+
+
+def impute(
+    run: RunFolder,
+    data: Annotated[Path, Parameter(help="A csv or parquet file with empty cells: a table, or a recording of series.")],
+    *,
+    out: Annotated[Path, Parameter(help="A csv or parquet file.")],
+    seed: Annotated[int, Parameter(help="Same seed, same draws.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Fill in empty cells, each by a draw given the cells that are there."""
+    from calco.cli.outputs import check_output, write_array
+    from calco.data.files import read_table
+    from calco.imputation import imputed
+    from calco.models import load
+
+    check_output(out, images=False)
+    estimator = load(run, device)
+    estimator.require("complete")
+    found = imputed(estimator, read_table(data), seed)
+    write_array(out, found.data)
+    left = f", {found.left} of them left empty: the model takes them for missing in every draw" if found.left else ""
+    print(f"{found.missing} missing values filled in{left}; the whole in {out}")
