@@ -44,7 +44,7 @@ def test_what_is_there_stays_and_what_is_missing_is_drawn():
     assert len(model.seeds) > 2  # prices were drawn as missing, and drawn again
     for name in holes:
         there = holes[name].notna()
-        assert (found.data[name][there] == holes[name][there]).all()
+        assert np.array_equal(found.data[name][there], holes[name][there])
         assert found.data[name].dtype == (whole[name].dtype if name in whole else "str")
     drawn = found.data["count"][holes["count"].isna()]
     assert drawn.mean() == pytest.approx(whole["count"].mean(), abs=0.05)
@@ -65,7 +65,7 @@ def test_a_learned_table_is_asked_for_columns_and_filled_in(tmp_path, capsys):
     run = tmp_path / "run"
     model = calco.Autoregressive(48, depth=1, training={"steps": 700, "lr": 5e-3}).fit(shop(), out=run)
     made = model.sample(1000, where={"count": 1}, seed=1)
-    assert (made["count"] == 1).all()
+    assert np.array_equal(made["count"].unique(), [1])
     assert (made["kind"] == "tea").mean() == pytest.approx(0.63 / 0.66, abs=0.04)
     assert model.sample(20, where={"price": None})["price"].isna().all()
     assert (model.sample(20, where={"price": 5.25})["price"] - 5.25).abs().max() < 1e-3
@@ -82,8 +82,8 @@ def test_a_learned_table_is_asked_for_columns_and_filled_in(tmp_path, capsys):
     command = ["sample", str(run), "-n", "50", "--where", "kind=bread", "--where", "price=", "--out", str(tmp_path / "new.csv")]
     app(command, result_action="return_value")
     new = pd.read_csv(tmp_path / "new.csv")
-    assert (new["kind"] == "bread").all()
-    assert new["price"].isna().all()
+    assert set(new["kind"]) == {"bread"}
+    assert new["price"].count() == 0
     with pytest.raises(RequestError, match="say column=value"):
         app([*command[:4], "--where", "kind", *command[-2:]], result_action="return_value")
 

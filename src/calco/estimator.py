@@ -28,6 +28,7 @@ from calco.data import (
     split,
     with_classes,
 )
+from calco.data.lookup import looked_up
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.maths.likelihoods import Likelihood, make_likelihood
@@ -204,7 +205,9 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             model = self.build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)
-        source, held = self.drawn(self.fed(source, schema, model), schema, model), held and self.fed(held, schema, model)
+        source = looked_up(self.fed(source, schema, model), schema, settings.steps * settings.batch_size)
+        held = held and looked_up(self.fed(held, schema, model), schema, settings.evaluations * len(held))
+        source = self.drawn(source, schema, model)
         lines: list[dict[str, Any]] = []
 
         def tell(line: dict[str, Any]) -> None:

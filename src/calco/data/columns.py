@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,19 +50,20 @@ def inferred(frame: Any, given: Mapping[str, str] | None = None, about: str = "t
     given = dict(given or {})
     check_names(frame, about)
     for name, kind in given.items():
-        if name not in map(str, frame.columns):
+        if name not in [*map(str, frame.columns), *frame.attrs.get("dropped", ())]:
             raise one_of(f"column of {about}", name, frame.columns)
         if kind not in (*KINDS, "drop"):
             raise one_of(f"kind of the column {name}", kind, (*KINDS, "drop"))
     found = [_column(frame[name], given.get(str(name)), about) for name in frame.columns if given.get(str(name)) != "drop"]
+    before = frame.attrs.get("dtypes", {})  # of a table mapped from disk
+    found = [replace(column, dtype=before.get(column.name, column.dtype)) for column in found]
     if not found:
         raise RequestError(f"{about} has no columns left: there is nothing to learn from.")
     return found
 
 
 def _column(values: Any, kind: str | None, about: str) -> Column:
-    name, dtype = str(values.name), str(values.dtype)
-    dtype += ", ordered" if getattr(values.dtype, "ordered", False) else ""
+    name, dtype = str(values.name), dtype_of(values)
     present = values.dropna()
     if not len(present):
         raise RequestError(f"Every value of the column {name} of {about} is missing: drop it.")
@@ -80,6 +81,11 @@ def _column(values: Any, kind: str | None, about: str) -> Column:
             ' have: drop it, or call it a number (columns: {"' + name + '": "number"}).'
         )
     return Column(name, dtype, "choice", options)
+
+
+def dtype_of(values: Any) -> str:
+    """The dtype of a column, where ordered categoricals are told from others."""
+    return str(values.dtype) + (", ordered" if getattr(values.dtype, "ordered", False) else "")
 
 
 def _kind(present: Any, name: str, about: str) -> Kind:

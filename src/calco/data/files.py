@@ -12,11 +12,11 @@ import numpy as np
 
 from calco.data.masks import MaskedSource
 from calco.data.source import ArraySource, Source
-from calco.data.values import check_names, numpy_type
+from calco.data.values import check_names, numpy_type, room
 from calco.errors import RequestError
 
-MAPPED_FROM = 1 << 30
-"""An npy file of more bytes than this is mapped rather than read."""
+MAPPED_FROM, MAPPED_TABLE = 1 << 30, 1 << 28
+"""An npy file, and a table in CSV or Parquet, of more bytes than this is mapped rather than read."""
 
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet", ".idx", ".gz", "-ubyte")
@@ -87,12 +87,26 @@ def read_npz(path: Path) -> tuple[np.ndarray, Any]:
     raise RequestError(f"{path} holds {', '.join(arrays)}: name the examples 'x' and the labels 'y'.")
 
 
-def read_table(path: Path) -> Any:
-    """A data frame from CSV or Parquet."""
+def read_table(path: Path, columns: Any = None) -> Any:
+    """A data frame from CSV or Parquet; of a large file one whose columns are mapped from disk.
+
+    Args:
+        path: the file.
+        columns: kinds of columns by name, where they are known.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
     import pandas as pd
 
     try:
+        if path.stat().st_size > MAPPED_TABLE:
+            from calco.data.columnar import mapped_table
+
+            return mapped_table(path, columns)
         return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
+    except RequestError as error:
+        raise RequestError(f"{path.name}: {error}") from error
     except Exception as error:  # a damaged Parquet file raises what its damage leads to
         raise RequestError(f"Cannot read the table {path}: {error}.") from error
 
@@ -127,15 +141,19 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     """
     check_names(frame, about)
     names = tuple(str(c) for c in frame.columns)
-    dtypes = tuple(str(d) for d in frame.dtypes)
+    before = frame.attrs.get("dtypes", {})  # of a table mapped from disk
+    dtypes = tuple(before.get(name, str(d)) for name, d in zip(names, frame.dtypes, strict=True))
     # Columns of one dtype keep it; mixed ones meet in float64.
-    values = frame.to_numpy(dtype=numpy_type(dtypes[0]) if len(set(dtypes)) == 1 else np.float64)
+    kind = numpy_type(dtypes[0]) if len(set(dtypes)) == 1 else np.dtype(np.float64)
+    values = room((len(frame), len(names)), kind)
+    for i, name in enumerate(frame.columns):
+        values[:, i] = frame[name].to_numpy()
     return ArraySource(values, y, names=names, dtypes=dtypes, open=open, about=about)
 
 
 def plain(frame: Any) -> bool:
     """Whether a data frame holds numbers alone, none of them missing."""
-    return all(dtype.kind in "biuf" for dtype in frame.dtypes) and not frame.isna().to_numpy().any()
+    return all(dtype.kind in "biuf" for dtype in frame.dtypes) and not any(frame[name].hasnans for name in frame.columns)
 
 
 def table_source(frame: Any, y: Any, columns: Any, open: dict[str, Any] | None, about: str) -> Source:
@@ -159,7 +177,7 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = 
     """
     about, suffix = path.name, path.suffix.lower()
     if suffix in (".csv", ".parquet"):
-        return table_source(read_table(path), y, columns, open, about)
+        return table_source(read_table(path, columns), y, columns, open, about)
     if columns is not None:
         raise RequestError(f"{about} is no table: say nothing of columns.")
     if suffix == ".npy":

@@ -54,6 +54,10 @@ class TableSource:
         """Some rows, a data frame."""
         return Raw(self.frame.iloc[rows], None if self.y is None else self.y[rows])
 
+    def column(self, name: str) -> Any:
+        """One column, a pandas series."""
+        return self.frame[name]
+
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of its columns and contents."""
         if not self._fingerprint:
@@ -80,4 +84,4 @@ def _quick(frame: Any, plan: tuple[Column, ...]) -> Any:
             text = values.astype(str).where(values.notna(), None)
             values = pd.Series(pd.Categorical(text, categories=list(column.options)))
         made[column.name] = values
-    return pd.DataFrame(made)
+    return pd.DataFrame(made, copy=False)

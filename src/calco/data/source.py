@@ -207,6 +207,16 @@ class Relabelled:
         return self.source.describe()
 
 
+def column_of(source: Any, name: str) -> Any:
+    """One column of a table, a pandas series, without the others."""
+    if isinstance(source, Subset):
+        return column_of(source.source, name).iloc[source.rows]
+    if isinstance(source, Relabelled):
+        return column_of(source.source, name)
+    own = getattr(source, "column", None)
+    return source.take(np.arange(len(source))).x[name] if own is None else own(name)
+
+
 def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
     """A source with its labels as indices of `classes`.
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +12,16 @@ from torch import Tensor
 
 from calco.data.coded import Coded, fit_column
 from calco.data.columns import KINDS, Column
-from calco.data.source import Source, plan_of
+from calco.data.source import Source, column_of, plan_of
 from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
+
+
+class Rows(NamedTuple):
+    """Rows of a table: which floats are ones, (n, columns), and the scores of the columns that have some, (n, scores)."""
+
+    choices: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,16 +70,32 @@ class TableSchema:
         return tuple(found)
 
     def encode(self, raw: Any) -> Tensor:
-        """Rows of a data frame to float32 of shape (n, floats).
+        """Rows of a data frame, or what `looked_up` made of them, to float32 of shape (n, floats).
 
         Raises:
             RequestError: a column is missing, or holds what it did not in training.
         """
-        self._check_columns(raw)
-        x, rows = np.zeros((len(raw), *self.shape), np.float32), np.arange(len(raw))
-        for column, start in self.spans():
-            _put(x, rows, column, start, column.coded(raw[column.name]))
+        rows = raw if isinstance(raw, Rows) else self.looked_up(raw)
+        x = np.zeros((len(rows.choices), *self.shape), np.float32)
+        np.put_along_axis(x, rows.choices.astype(np.int64), 1, 1)
+        binned = [start + column.choices for column, start in self.spans() if column.bins]
+        x[:, binned] = rows.scores
         return torch.from_numpy(x)
+
+    def looked_up(self, raw: Any) -> Rows:
+        """The choices and scores of rows of a data frame: all that is slow in `encode`, in a tenth of the memory.
+
+        Raises:
+            RequestError: as `encode`.
+        """
+        self._check_columns(raw)
+        choices, scores = [], []
+        for column, start in self.spans():
+            choice, score = column.coded(raw[column.name])
+            choices.append((start + choice).astype(np.int32))
+            if column.bins:
+                scores.append(np.where(choice < column.bins, score, 0).astype(np.float32))
+        return Rows(np.stack(choices, 1), np.stack(scores, 1) if scores else np.zeros((len(raw), 0), np.float32))
 
     def partial(self, raw: Any) -> tuple[Tensor, Tensor]:
         """Rows of which some cells are empty, 0 there, and which floats are known, booleans: (n, floats) each.
@@ -167,5 +190,4 @@ def _from_json(content: Mapping[str, Any]) -> Coded:
 def fit_table(source: Source) -> TableSchema:
     """The schema of a table, its options and quantiles those of all its rows."""
     plan: tuple[Column, ...] = plan_of(source)
-    frame: Any = source.take(np.arange(len(source))).x
-    return TableSchema(tuple(fit_column(column, frame[column.name]) for column in plan), source.classes)
+    return TableSchema(tuple(fit_column(column, column_of(source, column.name)) for column in plan), source.classes)

@@ -1,5 +1,7 @@
 """Checks of raw values that every schema makes."""
 
+import math
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,16 @@ from calco.errors import RequestError
 
 READ_AT_ONCE = 64 << 20
 """Bytes of raw values read at once when a schema is fitted."""
+ROOM = 1 << 28
+"""Bytes of an array from which it is kept in a file that is mapped into memory."""
+
+
+def room(shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    """An array to be filled, in a file without a name where it is large."""
+    if math.prod(shape) * np.dtype(kind).itemsize < ROOM:
+        return np.empty(shape, kind)
+    with tempfile.TemporaryFile(prefix="calco-") as file:
+        return np.memmap(file, kind, "w+", shape=shape)
 
 
 def chunks(source: Source, names: tuple[str, ...] = ()) -> Iterator[np.ndarray]:

@@ -1,0 +1,92 @@
+"""Tables mapped from disk: the same as those in memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import calco
+from calco.data import columnar, files, infer_schema, open_data
+from calco.errors import RequestError
+from tests.data.test_tables import people, same
+
+
+def late(n=300):
+    """Columns whose kind does not show in their first part."""
+    frame = people(n)
+    frame["late"] = [None] * 200 + ["a", "b"] * 50
+    frame["holes"] = [1] * 250 + [None] * 25 + [7] * 25
+    return frame
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(files, "MAPPED_TABLE", 0)
+    monkeypatch.setattr(columnar, "ROWS", 64)
+
+
+def mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return array is not None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_mapped_table_is_learned_like_one_in_memory(suffix, tmp_path, small, monkeypatch):
+    path = tmp_path / f"people{suffix}"
+    frame = late()
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    found = open_data(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAPPED_TABLE", 2**30)
+        wanted = open_data(str(path))
+    schema, other = infer_schema(found), infer_schema(wanted)
+    for column, one in zip(schema.coded, other.coded, strict=True):
+        assert (column.name, column.kind, column.options) == (one.name, one.kind, one.options)
+        assert np.allclose(column.knots, one.knots)
+        assert column.atoms == one.atoms
+    rows = np.random.default_rng(0).integers(0, 300, 50)
+    assert schema.encode(found.take(rows).x).equal(other.encode(wanted.take(rows).x))
+    if suffix == ".csv":
+        assert schema.to_json() == other.to_json()
+        same(schema.decode(schema.encode(found.take(rows).x)), other.decode(other.encode(wanted.take(rows).x)))
+    for name in ("age", "wage", "since"):
+        assert mapped(found.frame[name].to_numpy()), name
+    assert mapped(found.frame["job"].cat.codes.to_numpy()) or found.frame["job"].cat.codes.dtype == np.int8
+
+
+def test_numbers_alone_are_vectors(tmp_path, small):
+    values = pd.DataFrame({"a": np.arange(200), "b": np.linspace(0, 1, 200)})
+    values.to_csv(tmp_path / "numbers.csv", index=False)
+    source = open_data(str(tmp_path / "numbers.csv"))
+    assert np.allclose(source.take(np.arange(200)).x, values.to_numpy())
+    assert source.dtypes == ("int64", "float64")
+
+
+def test_what_cannot_be_learned_is_refused_with_a_word(tmp_path, small, monkeypatch):
+    path = tmp_path / "bad.csv"
+
+    def write(**columns):
+        pd.DataFrame(columns).to_csv(path, index=False)
+
+    write(a=["1"] * 100 + ["x"] * 100)
+    with pytest.raises(RequestError, match=r"bad.csv: The column a mixes numbers and texts"):
+        open_data(str(path))
+    assert open_data(str(path), columns={"a": "choice"}).plan[0].options == ("1", "x")
+    write(a=["2020-01-01"] * 100 + ["soon"] * 100)
+    with pytest.raises(RequestError, match="mixes dates and texts"):
+        open_data(str(path))
+    monkeypatch.setattr(columnar, "MOST", 50)
+    write(a=[f"id {i}" for i in range(200)], b=np.arange(200) % 7)
+    with pytest.raises(RequestError, match="free text or a key"):
+        open_data(str(path))
+    assert open_data(str(path), columns={"a": "drop"}).names == ("b",)
+    write(a=[None] * 200, b=np.arange(200) % 7)
+    with pytest.raises(RequestError, match="Every value of the column a"):
+        open_data(str(path))
+
+
+def test_a_model_learns_from_a_mapped_table(tmp_path, small):
+    path = tmp_path / "people.csv"
+    people(300).to_csv(path, index=False)
+    model = calco.VAE(latent=2, width=8, training={"steps": 5, "validation": 0.2}).fit(open_data(str(path)))
+    same(model.sample(3).iloc[:0], people(3).iloc[:0].astype({"size": "str", "since": "object", "member": "bool"}))
