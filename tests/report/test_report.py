@@ -9,6 +9,7 @@ import calco
 from calco.models import families
 from calco.report import write_report
 from calco.report.sections import number
+from tests.data.test_tables import people
 from tests.small import needs_masks, small
 
 SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}
@@ -43,6 +44,35 @@ def test_vectors_and_a_run_in_memory(tmp_path, width):
     page = (tmp_path / "page.html").read_text()
     assert ("t-SNE" in page) == (width > 2)
     assert page.count("data:image") >= 5
+
+
+def test_a_table_has_rows_columns_pairs_and_distances(tmp_path):
+    people(300).to_csv(tmp_path / "people.csv", index=False)
+    people(200, seed=1).to_csv(tmp_path / "others.csv", index=False)
+    estimator = calco.VAE(latent=3, width=16, training=SHORT)
+    estimator.fit(calco.open_data(str(tmp_path / "people.csv")), out=tmp_path / "run")
+    write_report([estimator], calco.open_data(str(tmp_path / "others.csv")), tmp_path / "page.html", figures=[[]])
+    page = (tmp_path / "page.html").read_text()
+    for heading in ("Columns", "Pairs of columns", "Privacy", "Copies?"):
+        assert f"<h2>{heading}</h2>" in page, heading
+    assert "Autocorrelations" not in page
+    samples = page[page.index("<h2>Samples</h2>") : page.index("<h2>Columns</h2>")]
+    assert samples.count("<tr>") >= 21  # a head and twenty rows of cells, and no picture
+    assert "<th>wage" in samples
+    assert "data:image" not in samples
+    assert {"nurse", "smith", "clerk"} & set(re.findall(r"<td>(\w+)", samples))
+
+
+def test_series_have_autocorrelations_and_a_map(tmp_path):
+    moments = np.arange(200)
+    waves = np.stack((np.sin(moments / 5), np.cos(moments / 5)), 1)
+    source = calco.series(waves, window=12)
+    estimator = calco.VAE(latent=2, width=8, training=SHORT).fit(source)
+    write_report([estimator], source, tmp_path / "page.html", figures=[[]])
+    page = (tmp_path / "page.html").read_text()
+    assert "<h2>Autocorrelations</h2>" in page
+    assert "<h2>Data and samples on one map</h2>" in page
+    assert "Pairs of columns" not in page
 
 
 def test_numbers_read_well():

@@ -194,14 +194,20 @@ def columns_apart(real: Grid, made: Grid) -> float:
 
 
 def pairs_apart(real: Grid, made: Grid) -> float:
-    """The mean over pairs of columns of the total variation of their joint distribution, numbers cut into `PARTS`."""
+    """The mean of `pair_distances`, 0 of a single column."""
+    found = pair_distances(real, made)
+    return float(np.mean(list(found.values()))) if found else 0.0
+
+
+def pair_distances(real: Grid, made: Grid) -> dict[tuple[int, int], float]:
+    """Of pairs of columns the total variation of their joint distribution, numbers cut into `PARTS`."""
     parts = [_parted(a, b, choice) for a, b, choice in zip(real.values.T, made.values.T, real.choice, strict=True)][:PAIRED]
-    found = []
+    found = {}
     for i, (a, b) in enumerate(parts):
-        for c, d in parts[:i]:
+        for j, (c, d) in enumerate(parts[:i]):
             size = int(max(c.max(), d.max())) + 1
-            found.append(_variation(a * size + c, b * size + d))
-    return float(np.mean(found)) if found else 0.0
+            found[i, j] = _variation(a * size + c, b * size + d)
+    return found
 
 
 def _parted(a: np.ndarray, b: np.ndarray, choice: bool) -> tuple[np.ndarray, np.ndarray]:

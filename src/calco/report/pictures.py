@@ -39,6 +39,13 @@ def uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def picture(source: str, caption: str = "", pixels: bool = False) -> str:
+    """A picture, by its data URI, as HTML."""
+    text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    alt = html.escape(caption or "picture")
+    return f'<figure><img src="{source}" alt="{alt}"{" class=pixels" if pixels else ""}>{text}</figure>'
+
+
 def grid(schema: Schema, rows: Sequence[Tensor]) -> str:
     """Examples in rows, each row a tensor (n, *shape) as the model sees it: tiles of images, curves of series, or strips."""
     if len(schema.shape) == 2:
@@ -108,19 +115,33 @@ def _png(pixels: np.ndarray) -> str:
     return uri(buffer.getvalue(), "png")
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+def figure_of(width: float, height: float) -> tuple[Figure, Any]:
+    """A figure that reads on light and on dark, and its axes."""
     figure = Figure((width, height), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.subplots()
-    axes.patch.set_alpha(0)
-    axes.tick_params(colors=INK, labelsize=9)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
+    bare(axes)
     return figure, axes
 
 
-def _legend(axes: Any, **options: Any) -> None:
+def bare(axes: Any) -> None:
+    """Axes without a frame, in a grey that reads on light and on dark."""
+    axes.patch.set_alpha(0)
+    axes.tick_params(colors=INK, labelsize=8)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+
+
+def as_uri(figure: Figure) -> str:
+    """A figure as a data URI, png."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140)
+    return uri(buffer.getvalue(), "png")
+
+
+def legend_of(axes: Any, **options: Any) -> None:
+    """A legend in a grey that reads on light and on dark."""
     legend = axes.legend(frameon=False, fontsize=9, **options)
     for text in legend.get_texts():
         text.set_color(INK)
@@ -135,7 +156,7 @@ def legend(names: Sequence[str]) -> str:
 def cells(counts: np.ndarray, names: Sequence[str]) -> str:
     """A confusion matrix, rows the truth, as shares of each row."""
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure, axes = _figure(1.8 + 0.42 * len(names), 1.5 + 0.38 * len(names))
+    figure, axes = figure_of(1.8 + 0.42 * len(names), 1.5 + 0.38 * len(names))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(share):
         if value >= 0.005:
@@ -144,14 +165,12 @@ def cells(counts: np.ndarray, names: Sequence[str]) -> str:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted", color=INK, fontsize=9)
     axes.set_ylabel("true, %", color=INK, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=140)
-    return uri(buffer.getvalue(), "png")
+    return as_uri(figure)
 
 
 def curves(history: list[dict[str, Any]]) -> str:
     """The terms of the log over steps: losses, what goes with them, and figures of held-out data."""
-    figure, axes = _figure(6.4, 3.2)
+    figure, axes = figure_of(6.4, 3.2)
     skip = {"step", "seconds", "lr", "note"}
     names = list(dict.fromkeys(key for line in history for key in line if key not in skip))
     for i, name in enumerate(names):
@@ -171,7 +190,7 @@ def curves(history: list[dict[str, Any]]) -> str:
         axes.set_ylim(min(late) - margin, max(late) + margin)
     axes.set_xlabel("step", color=INK, fontsize=9)
     if names:
-        _legend(axes)
+        legend_of(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return uri(buffer.getvalue(), "svg+xml")
@@ -179,7 +198,7 @@ def curves(history: list[dict[str, Any]]) -> str:
 
 def scatter(points: np.ndarray, labels: np.ndarray | None, classes: tuple[str, ...]) -> str:
     """A map of points (n, 2), coloured by label where there are labels."""
-    figure, axes = _figure(6.0, 5.2)
+    figure, axes = figure_of(6.0, 5.2)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -191,10 +210,8 @@ def scatter(points: np.ndarray, labels: np.ndarray | None, classes: tuple[str, .
         for i, name in enumerate(classes):
             axes.scatter(*points[labels == i].T, s=16, color=palette[i], alpha=0.75, linewidths=0, label=name)
         if len(classes) <= 20:
-            _legend(axes, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=140)
-    return uri(buffer.getvalue(), "png")
+            legend_of(axes, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+    return as_uri(figure)
 
 
 def save_transfer(frame: Any, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import torch
 
 from calco.clusters import Clusters, TooFew
 from calco.contract import Batch
-from calco.data import Source, Subset
+from calco.data import Source, Subset, TableSchema
 from calco.estimator import Estimator
 from calco.evaluation.copying import compared
 from calco.evaluation.figures import classed, training_data
 from calco.evaluation.prediction import classified
-from calco.report.pictures import cells, curves, grid, legend, scatter, sheet
+from calco.report.likeness import autocorrelations_drawn, columns_drawn, distances_drawn, pairs_drawn, shared_map
+from calco.report.pictures import cells, curves, grid, legend, picture, scatter, sheet
+from calco.report.rows import rows_table
 from calco.report.segments import CASES, classes_of, extremes, panels
 from calco.runs import read_json
 from calco.training import check_type
@@ -28,10 +30,11 @@ MAPPED = 1500
 """Codes on the map at most."""
 
 
-def _picture(source: str, caption: str = "", pixels: bool = True) -> str:
-    text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    alt = html.escape(caption or "picture")
-    return f'<figure><img src="{source}" alt="{alt}"{" class=pixels" if pixels else ""}>{text}</figure>'
+def _examples(schema: Any, rows: Sequence[torch.Tensor], caption: str = "", names: Sequence[str] = ()) -> str:
+    """Examples as the model sees them: pictures in rows, curves, strips, or the rows of a table, each with its name."""
+    if isinstance(schema, TableSchema):
+        return rows_table(schema, rows, names) + (f"<p class=note>{html.escape(caption)}</p>" if caption else "")
+    return picture(grid(schema, rows), caption, pixels=True)
 
 
 def number(value: float | None) -> str:
@@ -64,7 +67,7 @@ def _changed(estimator: Estimator) -> dict[str, Any]:
 
 
 def _curves(estimator: Estimator, source: Source) -> str:
-    return _picture(curves(estimator.history_), pixels=False) if estimator.history_ else ""
+    return picture(curves(estimator.history_)) if estimator.history_ else ""
 
 
 def _first(source: Source, count: int) -> Subset:
@@ -80,15 +83,16 @@ def _reconstructions(estimator: Estimator, source: Source) -> str:
     if "reconstruct" not in estimator.capabilities_:
         return ""
     some = _first(source, SHOWN)
-    return _picture(grid(estimator.schema_, [_seen(estimator, some), estimator.reconstruct_tensor(some)]))
+    parts = [_seen(estimator, some), estimator.reconstruct_tensor(some)]
+    return _examples(estimator.schema_, parts, names=("example", "kept"))
 
 
 def _samples(estimator: Estimator, source: Source) -> str:
     pictures = []
     for way in estimator.ways_:
-        x = estimator.sample_tensor(50, way=way)
+        x = estimator.sample_tensor(20 if isinstance(estimator.schema_, TableSchema) else 50, way=way)
         rows = list(x.split(SHOWN)) if x.ndim > 2 else [x]
-        pictures.append(_picture(grid(estimator.schema_, rows), SAMPLED.get(way, way)))
+        pictures.append(_examples(estimator.schema_, rows, SAMPLED.get(way, way)))
     return "".join(pictures)
 
 
@@ -99,7 +103,7 @@ def _closest(estimator: Estimator, source: Source) -> str:
     if known is None:
         return ""
     sides = "Above, samples; below, the training examples nearest to them."
-    return _picture(grid(estimator.schema_, known.closest), sides)
+    return _examples(estimator.schema_, known.closest, sides, ("sample", "closest"))
 
 
 SAMPLED = {
@@ -123,7 +127,9 @@ def _walk(estimator: Estimator, source: Source) -> str:
             y = None if pair.y is None else torch.where(mix[:, 0] < 0.5, pair.y[0], pair.y[1])
             steps = model.decode(z[:1] * (1 - mix) + z[1:] * mix, y)
         rows.append(torch.cat((pair.x[:1], steps, pair.x[1:])).cpu())
-    return _picture(grid(estimator.schema_, rows))
+    if isinstance(estimator.schema_, TableSchema):  # a table a pair
+        return "".join(_examples(estimator.schema_, [row]) for row in rows)
+    return _examples(estimator.schema_, rows)
 
 
 def _pairs(estimator: Estimator, source: Source) -> Iterator[Batch]:
@@ -156,7 +162,7 @@ def _map(estimator: Estimator, source: Source) -> str:
     if codes.shape[1] != 2:
         return ""
     labels = some.take(np.arange(len(some))).y
-    maps = _picture(scatter(codes, labels, source.classes), caption, pixels=False)
+    maps = picture(scatter(codes, labels, source.classes), caption)
     asked = estimator.run_.path / "clusters.json" if estimator.run_ else None
     if asked is None or not asked.is_file():
         return maps
@@ -165,7 +171,7 @@ def _map(estimator: Estimator, source: Source) -> str:
     except TooFew:  # here, that is; the run was clustered on other examples
         return maps
     names = tuple(f"cluster {i}" for i in range(found.cluster.max() + 1))
-    return maps + _picture(scatter(codes, found.cluster[some.rows], names), f"the same map: {found.about}", pixels=False)
+    return maps + picture(scatter(codes, found.cluster[some.rows], names), f"the same map: {found.about}")
 
 
 def _clusters(estimator: Estimator, source: Source, asked: dict[str, Any]) -> Clusters:
@@ -183,9 +189,7 @@ def _classes(estimator: Estimator, source: Source) -> str:
         f"<tr><td>{html.escape(name)}" + "".join(f"<td class=n>{number(value)}" for value in values) for name, values in rows
     )
     head = "<tr><th>class<th class=n>share<th class=n>accuracy<th class=n>IU</tr>"
-    return (
-        f'<div class="scroll"><table>{head}{table}</table></div>{_picture(cells(counts, [n for n, _ in rows]), pixels=False)}'
-    )
+    return f'<div class="scroll"><table>{head}{table}</table></div>{picture(cells(counts, [n for n, _ in rows]))}'
 
 
 def _cases(estimator: Estimator, source: Source) -> str:
@@ -194,7 +198,9 @@ def _cases(estimator: Estimator, source: Source) -> str:
     pictures = []
     for heading, rows in extremes(estimator, source):
         shown = [panels(estimator, source, row) for row in rows]
-        pictures.append(_picture(sheet([pictures for pictures, _ in shown]), f"{heading}: {', '.join(t for _, t in shown)}"))
+        pictures.append(
+            picture(sheet([pictures for pictures, _ in shown]), f"{heading}: {', '.join(t for _, t in shown)}", pixels=True)
+        )
     return "".join(pictures) + f'<p class="note">{legend(estimator.schema_.classes)}</p>'
 
 
@@ -207,12 +213,12 @@ def _confusion(estimator: Estimator, source: Source) -> str:
     np.add.at(counts, (truth, p.argmax(1)), 1)
     surest = np.where(p.argmax(1) == truth, -1.0, p.max(1)).argsort()[::-1][:SHOWN]
     wrong = [row for row in surest if p[row].argmax() != truth[row]]
-    matrix = _picture(cells(counts, names), pixels=False)
+    matrix = picture(cells(counts, names))
     if not wrong:
         return matrix
     told = ", ".join(f"{names[truth[row]]} as {names[p[row].argmax()]}" for row in wrong)
-    errors = grid(estimator.schema_, [_seen(estimator, Subset(source, np.array(wrong)))])
-    return matrix + _picture(errors, f"the surest errors: {told}")
+    errors = [_seen(estimator, Subset(source, np.array(wrong)))]
+    return matrix + _examples(estimator.schema_, errors, f"the surest errors: {told}")
 
 
 SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
@@ -223,6 +229,20 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
         _reconstructions,
     ),
     ("Samples", "New examples, none picked by hand.", _samples),
+    ("Columns", "The share of each option and the distribution of numbers, of data and of samples.", columns_drawn),
+    (
+        "Pairs of columns",
+        "Half the difference between the joint shares of data and samples, numbers cut into eighths: 0 where two columns go"
+        " together as in the data.",
+        pairs_drawn,
+    ),
+    (
+        "Privacy",
+        "Samples that lie much closer to training rows than other people do would give those away.",
+        distances_drawn,
+    ),
+    ("Autocorrelations", "Correlation of each channel with itself, by the moments between.", autocorrelations_drawn),
+    ("Data and samples on one map", "t-SNE of windows of either kind: samples should lie where data do.", shared_map),
     (
         "Copies?",
         "The samples that lie nearest to training examples, of all that were compared: if the model copies, here it shows.",
