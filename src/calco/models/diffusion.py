@@ -11,7 +11,7 @@ given its past, or what is missing.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +23,8 @@ from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator, classes_for
 from calco.maths import noise
 from calco.maths.mixed import Piece, counted
-from calco.nets.denoising import Denoiser
+from calco.maths.whitening import Whitening
+from calco.nets.denoising import Denoiser, whole
 from calco.training import Training
 
 LEAST, MOST = 0.002, 24.0
@@ -49,6 +50,7 @@ class DiffusionModel(Model):
         level: mean and deviation of the logarithm of the noise's deviation in training, over that of the data.
         stages: levels of noise that sampling passes through.
         pieces: what the channels are, where they are of several kinds: missing values then do not count.
+        whitening: coordinates to clean examples in; none for their own.
     """
 
     continuous = True
@@ -69,8 +71,10 @@ class DiffusionModel(Model):
         level: tuple[float, float] = (-0.5, 1.4),
         stages: int = 24,
         pieces: tuple[Piece, ...] = (),
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__()
+        self.whitening = whitening
         self.denoiser, self.shape, self.spread, self.bounded = denoiser, shape, spread, bounded
         self.classes, self.told, self.actions, self.spectral = classes, told, actions, spectral
         self.level, self.stages, self.pieces = level, stages, pieces
@@ -78,15 +82,22 @@ class DiffusionModel(Model):
     def clean(self, x: Tensor, strength: Tensor, given: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
         """The expected example given a noisy one: (n, ...) and the noise's deviation (n,) to (n, ...).
 
-        Known values, those of `given` where `known` is 1, are given back.
+        Known values, those of `given` where `known` is 1, are given back; whitened coordinates mix them with others, and the
+        net is but told of them.
         """
         s = strength.view(-1, *[1] * (x.ndim - 1))
         whole = (s.square() + self.spread**2).sqrt()
-        x = torch.where(known > 0, given, x)
-        seen = torch.where(known > 0, 0.0, x / whole)
+        fixed = known > 0 if self.whitening is None else torch.zeros_like(known, dtype=torch.bool)
+        x = torch.where(fixed, given, x)
+        seen = torch.where(fixed, 0.0, x / whole)
         out = self.denoiser(seen, strength.log() / 4, given / self.spread, known, y if self.classes else None)
         found = (self.spread / whole).square() * x + s * self.spread / whole * out.to(x.dtype)
-        return torch.where(known > 0, given, found)
+        return torch.where(fixed, given, found if self.whitening is None else found * self.whitening.kept)
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Coordinates are those of some training examples."""
+        if self.whitening is not None:
+            self.whitening.fit(torch.cat([self.seen(batch.x) for batch in batches]))
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the weighted squared error of cleaned examples, and that of their spectra."""
@@ -99,12 +110,14 @@ class DiffusionModel(Model):
         mean, deviation = self.level
         strength = self.spread * torch.exp(mean + deviation * noise.normal(x.flatten(1)[:, 0]))
         s = strength.view(-1, *[1] * (x.ndim - 1))
-        found = self.clean(x + s * noise.normal(x), strength, x * known, known, y)
+        clean = x if self.whitening is None else self.whitening(x)
+        found = self.clean(clean + s * noise.normal(x), strength, x * known, known, y)
         weight = (s.square() + self.spread**2) / (s * self.spread).square()
-        wrong = counted(x, self.pieces) * (found - x)
+        wrong = counted(x, self.pieces) * (found - clean)
         error = (weight * wrong.square()).mean()
         if not self.spectral:
             return error, {}
+        wrong = wrong if self.whitening is None else self.whitening.turned(wrong)
         spectrum = (weight.sqrt() * torch.view_as_real(torch.fft.rfft(wrong, norm="ortho")).norm(dim=-1)).mean()
         return error + self.spectral * spectrum, {"error": error, "spectrum": spectrum}
 
@@ -166,7 +179,7 @@ class DiffusionModel(Model):
                 again = (ahead - self.clean(ahead, then.expand(len(x)), given, known, y)) / then
                 ahead = x + (then - now) * 0.5 * (slope + again)
             x = ahead
-        x = torch.where(known > 0, given, x)
+        x = torch.where(known > 0, given, x if self.whitening is None else self.whitening.back(x))
         return (0.5 + 0.5 * x).clamp(0, 1) if self.bounded else x
 
 
@@ -248,4 +261,5 @@ class Diffusion(Estimator):
             level=(self.level, self.level_spread),
             stages=self.stages,
             pieces=schema.pieces,
+            whitening=Whitening(schema.shape) if series and not schema.pieces and whole(schema.shape) else None,
         )

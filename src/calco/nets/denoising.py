@@ -137,10 +137,15 @@ class Denoiser(nn.Module):
         return x[(..., *(slice(side) for side in self.shape[1:]))]
 
 
+def whole(shape: tuple[int, ...]) -> bool:
+    """Whether a series is one piece."""
+    return len(shape) == 2 and math.prod(shape) <= WHOLE
+
+
 def _piece(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Sides of a piece of an image, or of a series."""
     channels, *sides = shape
     if len(sides) == 1:
         length = sides[0]
-        return (length if channels * length <= WHOLE else max(1, PART // channels, -(-length // TOKENS)),)
+        return (length if whole(shape) else max(1, PART // channels, -(-length // TOKENS)),)
     return (patch_of((sides[0], sides[1])),) * len(sides) if sides else ()
