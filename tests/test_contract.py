@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -37,7 +38,14 @@ def waves(n=40, seed=0):
     return 5 + np.sin(phase + moments * [0.5, 0.8, 1.1]) + 0.1 * rng.normal(size=(n, 12, 3))
 
 
-KINDS = {"images": images, "vectors": vectors, "series": waves}
+def people(n=40, seed=0):
+    """A table of numbers, choices and flags, some missing."""
+    rng = np.random.default_rng(seed)
+    wage = np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n))
+    return pd.DataFrame({"wage": wage, "job": rng.choice(["nurse", "smith"], n), "member": rng.random(n) < 0.4})
+
+
+KINDS = {"images": images, "vectors": vectors, "series": waves, "table": people}
 TABULAR = [name for name, cls in FAMILIES.items() if not needs_masks(cls)]
 CASES = [(name, kind) for name in FAMILIES for kind in KINDS if kind == "images" or name in TABULAR]
 
@@ -53,9 +61,16 @@ def case(request, tmp_path_factory):
 
 def learn(estimator, x, **options):
     """`fit` of data as their kind is given: an array of three axes is one of series here."""
+    if isinstance(x, pd.DataFrame):
+        return estimator.fit(x, targets(type(estimator), np.arange(len(x))[:, None] % 7), **options)
     if x.ndim == 3:
         return estimator.fit(calco.series(x, targets(type(estimator), x)), **options)
     return fit(estimator, x, **options)
+
+
+def alike(a, b):
+    """Whether two sets of examples are the same."""
+    return a.equals(b) if isinstance(a, pd.DataFrame) else np.array_equal(a, b)
 
 
 def model_for(name, x):
@@ -123,13 +138,13 @@ def test_data_come_back_as_they_went_in(case):
     for verb in {"reconstruct", "sample"} & set(estimator.capabilities_):
         raw = estimator.reconstruct(x) if verb == "reconstruct" else estimator.sample(len(x))
         assert raw.shape == x.shape
-        assert raw.dtype == x.dtype
+        assert raw.dtypes.equals(x.dtypes) if isinstance(x, pd.DataFrame) else raw.dtype == x.dtype
 
 
 def test_verbs_do_not_depend_on_the_batch(case):
     estimator, x, _ = case
     if "encode" in estimator.capabilities_:
-        whole, part = estimator.encode(x), estimator.encode(x[7:9])
+        whole, part = estimator.encode(x), estimator.encode(x.iloc[7:9] if isinstance(x, pd.DataFrame) else x[7:9])
         assert whole.dtype == np.float32
         assert np.allclose(whole[7:9], part, atol=1e-5)
 
@@ -141,7 +156,7 @@ def test_a_run_folder_gives_the_same_estimator(case):
     for key, value in estimator.model_.state_dict().items():
         assert torch.equal(value, again.model_.state_dict()[key]), key
     for way in estimator.ways_:
-        assert np.array_equal(estimator.sample(5, way=way, seed=3), again.sample(5, way=way, seed=3))
+        assert alike(estimator.sample(5, way=way, seed=3), again.sample(5, way=way, seed=3))
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["family"] == estimator.family
@@ -170,7 +185,7 @@ def test_samples_follow_the_seed_and_fill_every_number(case):
     if "sample" not in estimator.capabilities_:
         pytest.skip("does not sample")
     for way in estimator.ways_:
-        assert np.array_equal(estimator.sample(3, way=way, seed=1), estimator.sample(3, way=way, seed=1))
+        assert alike(estimator.sample(3, way=way, seed=1), estimator.sample(3, way=way, seed=1))
         assert len(estimator.sample(501, way=way)) == 501
     with pytest.raises(RequestError, match="at least 1"):
         estimator.sample(0)

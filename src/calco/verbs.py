@@ -22,6 +22,7 @@ from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.imputation import asked, imputed
 from calco.maths import noise
+from calco.maths.mixed import counted
 from calco.memory import kept
 from calco.simulation import begun, simulated
 from calco.tiling import tiled, whole
@@ -202,6 +203,25 @@ class Verbs(BaseEstimator):
         """`reconstruct` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
         return torch.cat([r.cpu() for r in self._map(lambda b: model.reconstruct(b.x, b.y), x, y)])
+
+    @available_if(can("reconstruct"))
+    def errors(self, x: Any, y: Any = None) -> np.ndarray:
+        """How far what the model keeps of an example is from it: what is odd is kept badly.
+
+        Returns:
+            The mean squared error of the values as the model sees them, missing ones left out: of series for each moment,
+            (n, length), else (n,); float64.
+        """
+        model: Any = self._model()
+        series = isinstance(self.schema_, SeriesSchema)
+
+        def of(batch: Batch) -> Tensor:
+            known = counted(batch.x, self.schema_.pieces)
+            wrong = known * (model.reconstruct(batch.x, batch.y) - batch.x).square()
+            axes = (1,) if series else tuple(range(1, batch.x.ndim))
+            return (wrong.double().sum(axes) / known.double().sum(axes).clamp_min(1)).cpu()
+
+        return torch.cat(self._map(of, x, y)).numpy()
 
     @available_if(can("predict"))
     def predict(self, x: Any) -> np.ndarray:

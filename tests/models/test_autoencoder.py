@@ -1,12 +1,14 @@
 """The mathematics of autoencoders against closed forms."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
 import calco
+from calco.cli import app
 from calco.contract import Batch
 from calco.errors import RequestError
 from calco.maths import noise
@@ -142,3 +144,27 @@ def test_impossible_options_are_named():
             calco.Autoencoder(**wrong).fit(mixed())
     with pytest.raises(RequestError, match="noise is -1"):
         calco.Autoencoder(noise=-1.0).fit(mixed())
+
+
+def test_what_is_odd_is_kept_badly_where_it_is_odd(tmp_path, capsys):
+    moments = np.arange(400)
+    waves = np.stack((np.sin(moments / 4), np.cos(moments / 4)), 1)
+    model = calco.Autoencoder(3, width=32, training={"steps": 500, "lr": 3e-3})
+    model.fit(calco.series(pd.DataFrame(waves, columns=["a", "b"]), window=16), out=tmp_path / "run")
+    odd = waves.copy()
+    odd[200, 1] += 3
+    pd.DataFrame(odd, columns=["a", "b"]).to_csv(tmp_path / "odd.csv", index=False)
+    errors = model.errors(calco.series(pd.DataFrame(odd, columns=["a", "b"]), window=16))
+    assert errors.shape == (385, 16)
+    windows = errors.mean(1)
+    assert windows[185:201].min() > 2 * np.delete(windows, range(185, 201)).max()
+    assert [int(errors[start].argmax()) for start in range(186, 200)] == [200 - start for start in range(186, 200)]
+    command = ["score", str(tmp_path / "run"), str(tmp_path / "odd.csv"), "--errors", "--out", str(tmp_path / "errors.csv")]
+    app(command, result_action="return_value")
+    written = pd.read_csv(tmp_path / "errors.csv")
+    assert list(written)[:2] == ["error", "moment 0"]
+    assert np.allclose(written.to_numpy(), np.c_[windows, errors], rtol=1e-4)
+    assert "squared error" in capsys.readouterr().out
+    assert model.errors(calco.series(pd.DataFrame(waves[:20], columns=["a", "b"]), window=16)).shape == (5, 16)
+    vectors = np.random.default_rng(0).normal(size=(60, 3))
+    assert calco.Autoencoder(2, width=8, training={"steps": 2}).fit(vectors).errors(vectors).shape == (60,)

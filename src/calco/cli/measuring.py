@@ -23,6 +23,10 @@ def score(
     parzen: Annotated[
         bool, Parameter(help="Estimate from samples by a Parzen window, with its controls.", negative="")
     ] = False,
+    errors: Annotated[
+        bool,
+        Parameter(help="Write instead how badly each example is reconstructed; of series each moment too.", negative=""),
+    ] = False,
     seed: Annotated[int, Parameter(help="Of the estimate.")] = 0,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
@@ -36,6 +40,16 @@ def score(
 
     check_output(out, images=False)
     estimator = load(run, device)
+    if errors:
+        if parzen or samples is not None or betas is not None:
+            raise RequestError("Errors of reconstruction are no estimate: leave --parzen, --samples and --betas out.")
+        estimator.require("reconstruct")
+        found = estimator.errors(options.open(data, "test", estimator.run_))
+        whole = found.mean(1, keepdims=True) if found.ndim == 2 else found[:, None]
+        parts = found if found.ndim == 2 else found[:, :0]
+        write_array(out, np.concatenate((whole, parts), 1), ["error", *(f"moment {i}" for i in range(parts.shape[1]))])
+        print(f"{whole.mean():.4g} squared error on average over {len(found)} examples; each in {out}")
+        return
     if parzen:
         if betas is not None:
             raise RequestError("A Parzen-window estimate has no temperatures: leave --betas out.")
