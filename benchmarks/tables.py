@@ -1,6 +1,7 @@
 """Adult: what samples of an autoregressive model are worth, how far trees tell them from people, and whether rows are copied.
 
     python -m benchmarks.tables adult
+    python -m benchmarks.tables rows            # ten million of them
     python -m benchmarks.tables speed PYTHON    # a VAE against CTGAN's own TVAE, in the environment of another interpreter
 
 Settings were chosen on a fifth of the training rows; here the model learns from all of them, and is measured on the test part.
@@ -10,10 +11,12 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 import calco
@@ -61,6 +64,52 @@ def adult() -> None:
     more = f"of samples {np.mean(copies):.5f}, of test people {own:.5f}"
     figures.append(figure("exact copies beyond those of test people", [max(0.0, c - own) for c in copies], "lower", 0, 0, more))
     save("tables_adult", figures, measured_at, recipe=RECIPE)
+
+
+ROWS, PART = 10_000_000, 500_000
+
+
+def rows() -> None:
+    """A VAE of ten million rows from a CSV: seconds, and the most memory of its own that the process took meanwhile."""
+    measured_at, rng = commit(), np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        for start in range(0, ROWS, PART):
+            job = rng.choice(["nurse", "smith", "clerk", "baker"], PART)
+            frame = pd.DataFrame({"age": rng.integers(17, 90, PART), "job": job, "wage": rng.lognormal(8, 1, PART).round(2)})
+            frame["since"] = np.datetime64("2000-01-01") + rng.integers(0, 9000, PART).astype("timedelta64[D]")
+            frame["score"] = np.where(rng.random(PART) < 0.1, np.nan, rng.normal(size=PART))
+            frame["member"] = rng.random(PART) < 0.3
+            frame.to_csv(path, index=False, header=not start, mode="a")
+        size = path.stat().st_size
+        most, done = [own_memory()], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.05):
+                most.append(own_memory())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        began = time.perf_counter()
+        source = open_data(str(path))
+        read = time.perf_counter() - began
+        model = calco.VAE(training={"steps": 500}).fit(source)
+        model.sample(1000)
+        took = time.perf_counter() - began
+        done.set()
+        watcher.join()
+    protocol = (
+        f"{ROWS:,} rows of six columns, {size / 2**20:.0f} MiB as CSV; {took:.0f} s to open (of these {read:.0f}), fit 500"
+    )
+    figure = {"what": "ten million rows: memory of its own beyond that at the start", "unit": "MiB", "better": "lower"}
+    figure |= {"value": (max(most) - most[0]) / 2**20, "protocol": f"{protocol} steps of a VAE and sample 1,000 rows"}
+    save("tables_rows", [figure], measured_at)
+
+
+def own_memory() -> int:
+    """Bytes of this process that are not mapped from a file."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
 
 
 EPOCHS, BATCH, WIDTH, RUNS = 30, 500, 128, 3
@@ -118,4 +167,4 @@ def speed(python: str) -> None:
 
 
 if __name__ == "__main__":
-    {"adult": adult, "speed": speed}[sys.argv[1]](*sys.argv[2:])
+    {"adult": adult, "speed": speed, "rows": rows}[sys.argv[1]](*sys.argv[2:])

@@ -62,7 +62,7 @@ def learned(episodes=200, seed=0, **options):
     """A model of windows of random play."""
     logs = [play(Random(seed + i), seed=10_000 + seed + i)[1] for i in range(episodes)]
     source = calco.series(logs, window=WINDOW, actions=("torque",))
-    return calco.Diffusion(width=128, told=0.9, stages=8, **options).fit(source)
+    return calco.Diffusion(**{"width": 128, "told": 0.9, "stages": 8, **options}).fit(source)
 
 
 if __name__ == "__main__":
