@@ -39,10 +39,11 @@ def waves(n=40, seed=0):
 
 
 def people(n=40, seed=0):
-    """A table of numbers, choices and flags, some missing."""
+    """A table of numbers, choices and flags, some missing, and of columns that say nothing."""
     rng = np.random.default_rng(seed)
     wage = np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n))
-    return pd.DataFrame({"wage": wage, "job": rng.choice(["nurse", "smith"], n), "member": rng.random(n) < 0.4})
+    job, member = rng.choice(["nurse", "smith"], n), rng.random(n) < 0.4
+    return pd.DataFrame({"wage": wage, "job": job, "member": member, "land": "here", "version": 3})
 
 
 KINDS = {"images": images, "vectors": vectors, "series": waves, "table": people}

@@ -195,3 +195,12 @@ def test_a_batch_is_read_like_the_whole():
     schema = infer_schema(source)
     rows = np.array([5, 300, 2])
     assert torch.equal(schema.encode(source.take(rows).x), schema.encode(frame.iloc[rows]))
+
+
+@pytest.mark.parametrize("value", [7, 1e9 + 0.3, "here", True])
+def test_a_constant_column_stays_constant(value):
+    frame = people(100).assign(land=value)
+    schema = infer_schema(open_data(frame))
+    x = schema.encode(frame)
+    assert schema.decode(x)["land"].equals(frame["land"])
+    assert np.isfinite(schema.log_dets(x)).all()

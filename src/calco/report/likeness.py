@@ -99,10 +99,12 @@ def pairs_drawn(estimator: Estimator, source: Source) -> str:
     for (i, j), value in pair_distances(real, made).items():
         apart[i, j] = apart[j, i] = value
     figure, axes = figure_of(2.2 + 0.42 * len(names), 1.6 + 0.36 * len(names))
-    shown = axes.imshow(apart, cmap="Oranges", vmin=0, vmax=max(0.2, float(np.nanmax(apart))), aspect="auto")
+    most = max(0.2, float(np.nanmax(apart)))
+    shown = axes.imshow(apart, cmap="Oranges", vmin=0, vmax=most, aspect="auto")
     for (i, j), value in np.ndenumerate(apart):
         if len(names) <= 16 and not np.isnan(value):
-            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="#1d2430")
+            colour = "white" if value > 0.6 * most else "#1d2430"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     figure.colorbar(shown, ax=axes, shrink=0.8).ax.tick_params(colors=INK, labelsize=8)
