@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 import calco
 from calco.data import infer_schema, open_data
+from calco.errors import RequestError
 from calco.evaluation.likelihood import constant_log_prob
 from calco.evaluation.tables import (
     Grid,
@@ -128,3 +129,15 @@ def test_densities_are_set_beside_those_of_their_kind():
     fitted, x = (schema.encode(shop(300, seed)).double().numpy() for seed in (0, 1))
     each = norm.logpdf(x, fitted.mean(0), np.maximum(fitted.std(0), 1e-3)).sum(1)
     assert by_value == pytest.approx((each + schema.log_dets(torch.from_numpy(x))).mean(), abs=1e-3)
+
+
+def test_the_column_that_trees_predict_can_be_named():
+    model = calco.VAE(latent=2, width=8, training={"steps": 5}).fit(shop())
+    found = {f.name: f for f in calco.evaluate(model, shop(seed=1), shop(), target="size") if f.name.startswith("learned")}
+    assert list(found) == ["learned from samples: R squared"]
+    assert found["learned from samples: R squared"].unit == "of size"
+    with pytest.raises(RequestError, match="Unknown column 'sizes'"):
+        calco.evaluate(model, shop(seed=1), shop(), target="sizes")
+    digits = calco.VAE(latent=2, training={"steps": 1}).fit(np.zeros((20, 3)) + np.arange(20)[:, None])
+    with pytest.raises(RequestError, match="Unknown column 'a'"):
+        calco.evaluate(digits, np.zeros((20, 3)) + np.arange(20)[:, None], target="a")

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 MEASURED = "What to measure on; if not given a named set's test part, the held-out data or the training data of the run."
 
+Target = Annotated[
+    str, Parameter(help="Of tables, the column that trees are to predict; the last choice of few options if not given.")
+]
+
 
 def score(
     run: RunFolder,
@@ -93,6 +97,7 @@ def evaluate(
     use: Annotated[
         bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
     ] = False,
+    target: Target = "",
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
 ) -> None:
@@ -105,7 +110,7 @@ def evaluate(
     estimator = load(run, device)
     estimator.adjust(samples=samples, betas=betas)
     source = _to_measure_on(estimator.run_, data, options)
-    figures = measure(estimator, source, use=use)
+    figures = measure(estimator, source, use=use, target=target)
     save_figures(run / "report.json", source, figures)
     print_figures(estimator.family, figures)
     print(f"Written to {run / 'report.json'}")
@@ -198,6 +203,7 @@ def report(
     *,
     data: Annotated[str | None, Parameter(help=MEASURED)] = None,
     out: Annotated[Path | None, Parameter(help="The page to write; report.html in the first run if not given.")] = None,
+    target: Target = "",
     options: DataOptions = DEFAULT,
 ) -> None:
     """Write one self-contained page on a run: figures, samples, reconstructions, a map of the codes, curves."""
@@ -208,7 +214,7 @@ def report(
     estimators = [load(run) for run in runs]
     source = _to_measure_on(estimators[0].run_, data, options)
     page = out or runs[0] / "report.html"
-    measured = write_report(estimators, source, page)
+    measured = write_report(estimators, source, page, target=target)
     for run, figures in zip(runs, measured, strict=True):
         save_figures(run / "report.json", source, figures)
     print(f"Written to {page.resolve()}")

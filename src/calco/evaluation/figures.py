@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.data import Source, Subset, labelled_part, measured, open_data, reopened, split, valued
-from calco.errors import RequestError
+from calco.errors import RequestError, one_of
 from calco.estimator import Estimator
 from calco.runs import Run
 
@@ -36,8 +36,8 @@ class Figure:
 Metric = Callable[[Estimator, Source, Source], list[Figure]]
 
 
-def metrics() -> list[tuple[str, Metric]]:
-    """The metrics, each with the capability it needs."""
+def metrics(target: str = "") -> list[tuple[str, Metric]]:
+    """The metrics, each with the capability it needs; of tables the use for predicting the column `target`."""
     from calco.evaluation.copying import copying_figures
     from calco.evaluation.fidelity import fidelity_figures
     from calco.evaluation.likelihood import likelihood_figures
@@ -57,13 +57,13 @@ def metrics() -> list[tuple[str, Metric]]:
         ("sample", copying_figures),
         ("sample", two_sample_figures),
         ("sample", series_figures),
-        ("sample", table_figures),
+        ("sample", partial(table_figures, target=target)),
         ("encode", probe_figures),
         ("segment", segmentation_figures),
     ]
 
 
-def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = False) -> list[Figure]:
+def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = False, target: str = "") -> list[Figure]:
     """Every figure that the estimator can answer on `data`.
 
     Args:
@@ -71,16 +71,19 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = 
         data: what to measure on, anything that `open_data` opens; a named set's test part where it does not say.
         train: the training data, on which baselines are fitted; opened as the run did where not given.
         use: measure too what a classifier learns from samples, which takes minutes.
+        target: of tables, the column that trees are to predict; the last choice of at most 20 options if not given.
 
     Raises:
-        RequestError: the training data are needed and cannot be opened, or the use of samples that have no labels is asked
-            for.
+        RequestError: the training data are needed and cannot be opened, the use of samples that have no labels is asked for,
+            or there is no such column.
     """
+    if target and target not in estimator.schema_.columns:
+        raise one_of("column", target, estimator.schema_.columns)
     source = open_data(data, part="test")
     fitted_on = training_data(estimator, source) if train is None else open_data(train)
     source, fitted_on = labelled_part(source), labelled_part(fitted_on)
     found = []
-    for verb, metric in metrics():
+    for verb, metric in metrics(target):
         if verb in estimator.capabilities_:
             # Predictions are measured by labels of any kind; all else takes them for classes.
             parts = source, fitted_on

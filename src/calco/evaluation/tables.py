@@ -57,8 +57,8 @@ def _numbers(column: Coded, choice: np.ndarray, score: np.ndarray) -> np.ndarray
     return np.where(column.gone(choice), np.nan, found)
 
 
-def table_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """The figures of samples of a table; none of what is no table."""
+def table_figures(estimator: Estimator, source: Source, train: Source, target: str = "") -> list[Figure]:
+    """The figures of samples of a table, of their use by predicting the column `target`; none of what is no table."""
     schema = estimator.schema_
     if not isinstance(schema, TableSchema) or min(len(source), len(train)) < LEAST:
         return []
@@ -68,7 +68,7 @@ def table_figures(estimator: Estimator, source: Source, train: Source) -> list[F
     about = f"{len(made):,} samples ({estimator.ways_[0]}), {len(known):,} training rows,"
     about += f" {len(real):,} {role(source, estimator, train=train)} rows"
     return [
-        *use_figures(schema, rows, training, samples, about),
+        *use_figures(schema, rows, training, samples, about, target),
         *likeness_figures(rows, training, samples, about),
         *privacy_figures(real, known, made, about),
     ]
@@ -77,31 +77,33 @@ def table_figures(estimator: Estimator, source: Source, train: Source) -> list[F
 # -- use ----------------------------------------------------------------------------------------------------------------
 
 
-def target_of(schema: TableSchema) -> int:
-    """The column that is predicted: the last choice of at most 20 options, else the last column."""
+def target_of(schema: TableSchema, name: str = "") -> int:
+    """The column that is predicted: that of this name, else the last choice of at most 20 options, else the last column."""
+    if name:
+        return schema.columns.index(name)
     choices = [i for i, column in enumerate(schema.coded) if column.kind == "choice" and 2 <= len(column.options) <= 20]
     return choices[-1] if choices else len(schema.coded) - 1
 
 
-def use_figures(schema: TableSchema, real: Grid, known: Grid, made: Grid, about: str) -> list[Figure]:
+def use_figures(schema: TableSchema, real: Grid, known: Grid, made: Grid, about: str, name: str = "") -> list[Figure]:
     """How well trees that learned from samples predict the target of real rows, beside those that learned from real ones."""
-    target = target_of(schema)
+    target = target_of(schema, name)
     column = schema.coded[target]
     found = learned(made, real, target)
     base = {name: learned(rows, real, target) for name, rows in controls(known, target).items()}
     figures = []
-    for name, value in found.items():
+    for score, value in found.items():
         others = ", ".join(
-            f"from {control} {scores[name]:.4f}" for control, scores in base.items() if control != "training rows"
+            f"from {control} {scores[score]:.4f}" for control, scores in base.items() if control != "training rows"
         )
         figures.append(
             Figure(
-                name=f"learned from samples: {name}",
+                name=f"learned from samples: {score}",
                 value=value,
                 unit=f"of {column.name}",
                 protocol=f"gradient-boosted trees learn from samples and predict {column.name} of real rows; {about}; {others}",
                 better="higher",
-                baseline=base["training rows"][name],
+                baseline=base["training rows"][score],
                 baseline_name=f"the same from training rows ({others})",
             )
         )

@@ -24,6 +24,7 @@ def write_report(
     title: str = "",
     names: Sequence[str] = (),
     lead: Sequence[str] = (),
+    target: str = "",
 ) -> list[list[Figure]]:
     """Write the report of one run, or of several side by side, and give their figures.
 
@@ -35,13 +36,14 @@ def write_report(
         title: of the page.
         names: of the estimators; those of their classes where not given.
         lead: sentences to begin with.
+        target: of tables, the column that trees are to predict, as `evaluate` takes it.
 
     Raises:
         RequestError: the data do not fit the models.
         RunError: the file cannot be written.
     """
     source = labelled_part(open_data(data, part="test"))
-    measured = list(figures) if figures is not None else [evaluate(e, source) for e in estimators]
+    measured = list(figures) if figures is not None else [evaluate(e, source, target=target) for e in estimators]
     names = names or [type(e).__name__ for e in estimators]
     title = title or " and ".join(names)
     sections = [
