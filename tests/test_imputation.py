@@ -26,8 +26,9 @@ class Drawing:
     """Draws rows of the training data, whatever is known."""
 
     def __init__(self, frame):
-        self.schema_, self.seeds = infer_schema(open_data(frame)), []
-        self.rows = self.schema_.encode(frame)
+        source = open_data(frame)
+        self.schema_, self.seeds = infer_schema(source), []
+        self.rows = self.schema_.encode(source.take(np.arange(len(frame))).x)
 
     def filled(self, x, known, *, seed=0):
         self.seeds.append(seed)
@@ -49,6 +50,49 @@ def test_what_is_there_stays_and_what_is_missing_is_drawn():
     drawn = found.data["count"][holes["count"].isna()]
     assert drawn.mean() == pytest.approx(whole["count"].mean(), abs=0.05)
     assert holes.isna().any().sum() == 3  # the frame that was given is as it was
+
+
+def kinds(n=400, seed=0, empty=0.0):
+    """Columns of every dtype."""
+    rng = np.random.default_rng(seed)
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 300, n), "D")
+    frame = pd.DataFrame(
+        {
+            "age": rng.integers(20, 60, n),
+            "wage": rng.normal(size=n).astype(np.float32),
+            "many": pd.array(rng.integers(0, 5, n), "Int64"),
+            "grade": pd.Categorical(rng.integers(0, 3, n)),
+            "size": pd.Categorical(rng.choice(["small", "large"], n), ["small", "large"], ordered=True),
+            "flag": rng.random(n) < 0.5,
+            "perhaps": pd.array(rng.random(n) < 0.5, "boolean"),
+            "since": day,
+            "zone": day.tz_localize("Europe/Rome"),
+            "text": day.strftime("%Y-%m-%d"),
+            "word": pd.array(rng.choice(["a", "b"], n), "string"),
+        }
+    )
+    return frame.mask(pd.DataFrame(rng.random(frame.shape) < empty, columns=frame.columns)) if empty else frame
+
+
+def test_columns_of_every_dtype_stay_what_they_are():
+    whole, holes = kinds(), kinds(seed=1, empty=0.2)
+    holes.loc[0, "age"] = 37.5
+    holes.index = pd.Index([0] * len(holes))
+    found = imputed(Drawing(whole), holes)
+    assert found.left == 0
+    for name in whole:
+        there = holes[name].notna().to_numpy()
+        wanted = "float64" if name == "age" else whole[name].dtype  # of which one is no whole number
+        assert found.data[name].dtype == wanted, name
+        assert list(found.data[name][there]) == list(holes[name][there]), name
+    assert found.data.index.equals(holes.index)
+
+
+def test_names_may_be_numbers():
+    whole = shop().set_axis([0, 1, 2], axis=1)
+    found = imputed(Drawing(whole), whole.mask(whole[2] == 1))
+    assert list(found.data) == [0, 1, 2]
+    assert found.left == 0
 
 
 def test_what_is_missing_in_every_draw_stays_empty():
@@ -97,6 +141,7 @@ def test_a_learned_table_is_asked_for_columns_and_filled_in(tmp_path, capsys):
         ({"count": 0.5}, "never 0.5"),
         ({"count": "many"}, "is to be a number"),
         ({"count": None}, "none was in training"),
+        ({"kind": ["tea"]}, "give one value"),
     ],
 )
 def test_what_never_was_cannot_be_asked_for(where, message):
@@ -147,6 +192,35 @@ def test_recordings_are_filled_in_window_by_window(gaps):
     assert sum(int((~known).sum()) for known in model.known) == 23
     assert imputed(model, holes).data.shape == (50, 2)
     assert imputed(model, holes[:5]).data.shape == (5, 2)
+
+
+def test_gaps_in_waves_are_filled_better_than_by_straight_lines():
+    """Of 12 moments of a wave of period 12.6, five in the middle are missing."""
+    rng = np.random.default_rng(0)
+    phase, moments = rng.uniform(0, 2 * np.pi, (400, 1)), np.arange(12)
+    waves = np.stack((np.sin(phase + 0.5 * moments), np.cos(phase + 0.5 * moments)), 2)
+    model = calco.Diffusion(96, depth=2, told=0.9, training={"steps": 1000, "batch_size": 64, "ema": 0.99})
+    model.fit(calco.series(waves[:300]))
+    wrong, straight = [], []
+    for wave in waves[300:330]:
+        holes = wave.copy()
+        holes[3:8] = np.nan
+        filled = model.impute(holes)
+        assert np.array_equal(filled[:3], wave[:3])
+        wrong.append(abs(filled - wave)[3:8].mean())
+        straight.append(abs(pd.DataFrame(holes).interpolate().to_numpy() - wave)[3:8].mean())
+    assert np.mean(wrong) < 0.6 * np.mean(straight)
+
+
+def test_labels_and_wrong_shapes_are_refused():
+    model = calco.VAE(latent=2, width=8, conditional=True, training={"steps": 1}).fit(shop(50), np.arange(50) % 2)
+    with pytest.raises(RequestError, match="conditional on labels"):
+        model.impute(shop(50))
+    table = calco.VAE(latent=2, width=8, training={"steps": 1}).fit(shop(50))
+    with pytest.raises(RequestError, match="more than one column called kind"):
+        table.impute(pd.concat((shop(5), shop(5)["kind"]), axis=1))
+    with pytest.raises(RequestError, match="give values by the name"):
+        table.sample(2, where="kind=tea")  # pyright: ignore[reportArgumentType]
 
 
 def test_images_have_nothing_to_fill_in():

@@ -1,13 +1,16 @@
 """What is missing in tables and series, filled in by whatever can complete an example."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from calco.data import SeriesSchema, TableSchema
+from calco.data.values import check_names
 from calco.errors import RequestError
+from calco.maths import noise
 from calco.simulation import past_of
 
 ROUNDS = 20
@@ -51,33 +54,68 @@ def _rows(estimator: Fills, schema: TableSchema, data: Any, seed: int) -> Impute
 
     if not isinstance(data, pd.DataFrame):
         raise RequestError("Give the table as a data frame.")
-    x, known = schema.partial(data)
+    check_names(data, "the table")
+    frame = data.rename(columns=str)
+    x, known = schema.partial(frame)
     rows = np.flatnonzero(~known.all(1).numpy())
-    names = list(schema.columns)
-    gone = data[names].isna().to_numpy()
-    found: dict[str, Any] = {name: data[name].to_numpy(object, copy=True) for name in names}
-    dtypes: dict[str, Any] = {}
+    gone = {name: holes for name in schema.columns if (holes := frame[name].isna().to_numpy()).any()}
+    found = {name: np.full(len(frame), None, object) for name in gone}
     for turn in range(ROUNDS):
         if not len(rows):
             break
-        drawn = schema.decode(estimator.filled(x[rows], known[rows], seed=seed + turn))
-        again = (drawn.isna().to_numpy() & gone[rows]).any(1)
-        for i, name in enumerate(names):
-            here = gone[rows, i]
-            found[name][rows[here]] = drawn[name].to_numpy(object)[here]
-            dtypes.setdefault(name, drawn[name].dtype)
+        drawn = schema.decode(estimator.filled(x[rows], known[rows], seed=noise.mix(seed, turn)))
+        again = np.zeros(len(rows), bool)
+        for name, holes in gone.items():
+            found[name][rows] = drawn[name].to_numpy(object)
+            again |= holes[rows] & drawn[name].isna().to_numpy()
         rows = rows[again]
     out = data.copy()
-    for i, name in enumerate(names):
-        if gone[:, i].any():
-            column = pd.Series(found[name], index=data.index, name=name)
-            out[name] = column.infer_objects() if column.isna().any() else column.astype(dtypes[name])
-    return Imputed(out, int(gone.sum()), int(out[names].isna().to_numpy().sum()))
+    for i, name in enumerate(map(str, data.columns)):
+        if name in gone:
+            column = schema.coded[schema.columns.index(name)]
+            out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[name]), found[name], column.dtype))
+    left = sum(int(out.iloc[:, i].isna().sum()) for i, name in enumerate(map(str, data.columns)) if name in gone)
+    return Imputed(out, sum(int(holes.sum()) for holes in gone.values()), left)
+
+
+def _with_draws(old: Any, holes: np.ndarray, drawn: np.ndarray, trained: str) -> Any:
+    """A column with draws in its holes; what is there is left as it is, and so is its dtype where the draws fit it.
+
+    Whole numbers, floats for their holes, are whole again where all are and `trained`, the dtype of the training data, is.
+    """
+    import pandas as pd
+
+    holes = holes[[not pd.isna(value) for value in drawn[holes]]]
+    values: list[Any] = list(drawn[holes])
+    kept = old.dropna()
+    if isinstance(old.dtype, pd.CategoricalDtype):
+        own = {str(category): category for category in old.cat.categories}
+        values = [own.get(str(value), value) for value in values]
+        old = old.cat.add_categories([value for value in dict.fromkeys(values) if value not in set(own.values())])
+    elif old.dtype.kind == "M":
+        stamps: Any = pd.to_datetime(pd.Series(values), utc=True)
+        values = list(stamps.dt.tz_convert(old.dt.tz) if old.dt.tz else stamps.dt.tz_localize(None))
+    elif len(kept) and isinstance(kept.iloc[0], str):
+        values = [
+            value.isoformat().removesuffix("T00:00:00") if hasattr(value, "isoformat") else str(value) for value in values
+        ]
+    elif len(kept) and type(kept.iloc[0]) is date:
+        values = [pd.Timestamp(value).date() for value in values]
+    found = old.copy()
+    try:
+        found.iloc[holes] = values
+    except (TypeError, ValueError):  # of another kind than the column
+        found = old.astype(object)
+        found.iloc[holes] = values
+    whole = trained.lower().startswith(("int", "uint")) and found.dtype.kind == "f" and not found.isna().any()
+    if whole and (found == found.round()).all() and (abs(found) < 2**53).all():
+        return found.astype(np.int64)
+    return found.astype(bool) if found.dtype == object and len(found) and found.map(type).eq(bool).all() else found
 
 
 def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> Imputed:
     """Windows that overlap by half are filled one after another, each given what was filled before."""
-    values = past_of(schema, data).copy()
+    values = past_of(schema, data, "the recording").copy()
     gone = np.isnan(values)
     length, moments = schema.length, len(values)
     starts = [*range(0, max(1, moments - length), max(1, length // 2)), max(0, moments - length)]
@@ -86,14 +124,16 @@ def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> 
         if np.isnan(part).any():
             window = np.full((1, length, schema.channels), np.nan)
             window[0, : len(part)] = part
-            drawn = schema.decode(estimator.filled(*schema.partial(window), seed=seed + start))[0, : len(part)]
+            drawn = schema.decode(estimator.filled(*schema.partial(window), seed=noise.mix(seed, start)))[0, : len(part)]
             values[start : start + length] = np.where(np.isnan(part), drawn, part)
     out = values
     if hasattr(data, "columns"):
         out = data.copy()
-        for i, name in enumerate(schema.names):
-            if gone[:, i].any():
-                out[name] = values[:, i]
+        for i, name in enumerate(map(str, data.columns)):
+            if name in schema.names and gone[:, schema.names.index(name)].any():
+                channel = schema.names.index(name)
+                draws = values[:, channel].astype(object)
+                out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[:, channel]), draws, schema.dtypes[channel]))
     return Imputed(out, int(gone.sum()), int(np.isnan(values).sum()))
 
 
@@ -103,6 +143,8 @@ def asked(schema: Any, where: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     Raises:
         RequestError: the model is of no table, or a column or value is none of the training data.
     """
+    if not isinstance(where, Mapping):
+        raise RequestError(f"where is {where!r}: give values by the name of their column, such as {{'income': '>50K'}}.")
     if not isinstance(schema, TableSchema):
         raise RequestError(f"Only tables have columns to ask for; this model is of kind {schema.kind!r}.")
     return schema.given(where)

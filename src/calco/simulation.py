@@ -34,23 +34,28 @@ def series_schema(schema: Schema) -> SeriesSchema:
     return schema
 
 
-def past_of(schema: SeriesSchema, history: Any) -> np.ndarray:
+def past_of(schema: SeriesSchema, history: Any, called: str = "the history") -> np.ndarray:
     """A history as an array (moments, channels).
 
     Raises:
         RequestError: it has other channels, or no moments.
     """
     if hasattr(history, "columns"):
+        history = history.rename(columns=str)
         missing = [name for name in schema.names if name not in history.columns]
         if missing:
             raise RequestError(
-                f"The history has no column {', '.join(missing[:5])}: the model knows {', '.join(schema.names)}."
+                f"{called.capitalize()} has no column {', '.join(missing[:5])}: the model knows {', '.join(schema.names)}."
             )
-        history = channel_values(history[list(schema.names)], "the history")
-    past = np.asarray(history, dtype=np.float64)
+        history = channel_values(history[list(schema.names)], called)
+    try:
+        past = np.asarray(history, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"{called.capitalize()} is no array of numbers: {error}.") from error
     if past.ndim != 2 or past.shape[1] != schema.channels or not len(past):
         raise RequestError(
-            f"The history has shape {past.shape}: give (moments, {schema.channels}), channels {', '.join(schema.names[:8])}."
+            f"{called.capitalize()} has shape {past.shape}: give (moments, {schema.channels}), channels"
+            f" {', '.join(schema.names[:8])}."
         )
     return past
 

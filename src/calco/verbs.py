@@ -348,6 +348,8 @@ class Verbs(BaseEstimator):
         """Examples as the model sees them, (n, *schema_.shape), with draws of the values that are not known, on the CPU."""
         self.require("complete")
         model: Any = self._model()
+        if getattr(model, "classes", 0):
+            raise RequestError("A model that is conditional on labels fills in nothing, as it is told none: fit another.")
         device, chunk = device_of(model), chunk_of(self.schema_)
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(noise.mix(seed))

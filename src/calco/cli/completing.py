@@ -50,12 +50,14 @@ def impute(
     device: Device = "cpu",
 ) -> None:
     """Fill in empty cells, each by a draw given the cells that are there."""
-    from calco.cli.outputs import check_output, write_array
+    from calco.cli.outputs import write_array
     from calco.data.files import read_table
+    from calco.errors import RequestError
     from calco.imputation import imputed
     from calco.models import load
 
-    check_output(out, images=False)
+    if out.suffix not in (".csv", ".parquet") or data.suffix.lower() not in (".csv", ".parquet"):
+        raise RequestError(f"Cannot fill in {data} into {out}: both are csv or parquet files.")
     estimator = load(run, device)
     estimator.require("complete")
     found = imputed(estimator, read_table(data), seed)

@@ -83,7 +83,7 @@ def sample(
     estimator.require("sample")
     check_output(out, images=len(estimator.schema_.shape) == 3)
     given, flags = (None if path is None else read_npy(path) for path in (known, mask))
-    asked = dict(_equation(text) for text in where) or None
+    asked = _equations(where, estimator.schema_.columns) or None
     estimator.adjust(burn_in=burn_in, thin=thin)
     raw = estimator.sample(number, way=way, label=label, known=given, mask=flags, where=asked, seed=seed)
     write_examples(out, raw, estimator.schema_)
@@ -91,18 +91,21 @@ def sample(
     print(f"{number} samples ({how}) in {out}")
 
 
-def _equation(text: str) -> tuple[str, str | None]:
-    """The column and the value of `column=value`.
+def _equations(texts: tuple[str, ...], columns: tuple[str, ...]) -> dict[str, str | None]:
+    """Values by column of texts like `column=value`; a name may have = in it.
 
     Raises:
-        RequestError: there is no = in it.
+        RequestError: there is no = in one, or a column is told twice.
     """
     from calco.errors import RequestError
 
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise RequestError(f"Cannot read {text!r}: say column=value, such as --where 'income=>50K'.")
-    return name, value or None
+    found: dict[str, str | None] = {}
+    for text in texts:
+        name = max((name for name in columns if text.startswith(f"{name}=")), key=len, default=text.partition("=")[0])
+        if len(name) == len(text) or name in found:
+            raise RequestError(f"Cannot read {text!r}: say column=value once a column, such as --where 'income=>50K'.")
+        found[name] = text[len(name) + 1 :] or None
+    return found
 
 
 def encode(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -88,12 +89,16 @@ class Coded:
         """
         import pandas as pd
 
-        choice, score = self.coded(pd.Series([value], dtype=object, name=self.name))
-        if self.kind == "choice" or value is None:
+        if not np.isscalar(value) and value is not None and not isinstance(value, (str, date)):
+            raise RequestError(f"The column {self.name} is asked to be {value!r}: give one value.")
+        gone: Any = pd.isna(value)
+        choice, score = self.coded(pd.Series([None if gone else value], dtype=object, name=self.name))
+        if self.kind == "choice" or gone:
             return choice, score
         read = dates if self.kind == "date" else numbers
         wanted, least, most = read(pd.Series([value], dtype=object), self.name, "the table")[0], *self.range
-        if not least <= wanted <= most or (not self.bins and wanted not in self.atoms):
+        between = self.grain and abs(wanted / self.grain - round(wanted / self.grain)) > 1e-6
+        if not least <= wanted <= most or between or (not self.bins and wanted not in self.atoms):
             near = self.value(choice, score).iloc[0]
             raise RequestError(f"The column {self.name} was never {value} in training: the closest is {near}.")
         return choice, score
@@ -107,7 +112,10 @@ class Coded:
     def _option(self, present: Any) -> np.ndarray:
         import pandas as pd
 
-        known = {option: i for i, option in enumerate(self.options)}
+        # Whole numbers are floats where some are missing.
+        known = {f"{option}.0": i for i, option in enumerate(self.options)}
+        known |= {option.removesuffix(".0"): i for i, option in enumerate(self.options)}
+        known |= {option: i for i, option in enumerate(self.options)}
         if isinstance(present.dtype, pd.CategoricalDtype):
             table = np.array([known.get(str(option), -1) for option in present.cat.categories], dtype=np.int64)
             found = table[present.cat.codes.to_numpy()] if len(table) else np.zeros(0, np.int64)

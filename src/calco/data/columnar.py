@@ -8,56 +8,96 @@ from typing import IO, Any
 
 import numpy as np
 
-from calco.data.columns import dtype_of
+from calco.data.columns import DROPPED, DTYPES, dtype_of
 from calco.errors import RequestError
 
 ROWS = 1 << 18
 """Rows read at once."""
 MOST = 100_000
 """Different texts of a column at most: more are free text or a key."""
-NEVER = np.iinfo(np.int64).min
-"""A date that is missing, as numpy writes it."""
+
+
+class Changed(Exception):
+    """A part of a column is of another kind than those before: it is to be read as text, all of it."""
 
 
 class Gathered:
-    """A column on its way to disk: numbers as float64, dates as microseconds, all else as codes of its different texts."""
+    """A column on its way to disk: numbers as they are in eight bytes, dates as microseconds, all else as codes of its texts.
 
-    def __init__(self, name: str, file: IO[bytes]) -> None:
-        self.name, self.file, self.kind, self.waiting = name, file, "", 0
+    Args:
+        name: of the column.
+        file: to write to.
+        text: take it for text, whatever it looks like.
+        named: what it was said to hold: "number", "choice" or "date"; "" where nothing was said.
+    """
+
+    def __init__(self, name: str, file: IO[bytes], text: bool, named: str) -> None:
+        self.name, self.file, self.text, self.named = name, file, text, named
+        self.kind, self.rows, self.missing = "", 0, False
         self.dtypes: set[str] = set()
         self.codes: dict[str, int] = {}
+        self.fractions: list[tuple[int, int, bool]] = []  # first row, row after the last, whether they are floats
 
     def add(self, values: Any) -> None:
         """Write the next part.
 
         Raises:
-            RequestError: it is of another kind than those before, or there are too many different texts.
+            Changed: it is of another kind than those before.
+            RequestError: there are too many different texts, or it holds durations.
         """
-        if not values.notna().any() and not self.kind:
-            self.waiting += len(values)
-            return
-        if values.notna().any():
-            kind = _kind(values, self.kind)
+        gone = values.isna()
+        self.missing |= bool(gone.any())
+        if not gone.all():
+            kind = self._kind(values.dropna())
             if self.kind and kind != self.kind:
-                raise RequestError(
-                    f"The column {self.name} mixes {self.kind}s and {kind}s: mend it, leave those cells empty, or call it a"
-                    " choice."
-                )
-            self.kind = kind
+                raise Changed(self.name)
+            if not self.kind:
+                self.kind = kind
+                self._write(values.iloc[:0].reindex(range(self.rows)), 0)
             self.dtypes.add(dtype_of(values))
-        if self.waiting:
-            self.file.write(self._written(values.iloc[:0].reindex(range(self.waiting))).tobytes())
-            self.waiting = 0
-        self.file.write(self._written(values).tobytes())
+        if self.kind:
+            self._write(values, self.rows)
+        self.rows += len(values)
 
-    def _written(self, values: Any) -> np.ndarray:
+    def _kind(self, present: Any) -> str:
+        """What values without missing ones are: number, date or text."""
         import pandas as pd
 
+        dtype = present.dtype
+        if dtype.kind == "m":
+            raise RequestError(f"The column {self.name} holds durations: turn them into numbers, such as seconds.")
+        if self.text or dtype.kind == "b" or isinstance(dtype, pd.CategoricalDtype):
+            return "text"
+        if dtype.kind in "iuf" or pd.api.types.infer_dtype(present) in ("decimal", "integer", "floating"):
+            return "number"
+        if dtype.kind == "M":
+            return "date"
+        if self.named not in ("", "date"):
+            return "text"
+        # One value is cheap to look at; where it is a date, all are tried.
+        read: Any = lambda some: pd.to_datetime(some.astype(str), errors="coerce", format="ISO8601").notna().all()  # noqa: E731
+        return "date" if read(present.head(1)) and read(present) else "text"
+
+    def _write(self, values: Any, first: int) -> None:
+        import pandas as pd
+
+        if not len(values):
+            return
         if self.kind == "number":
-            return values.to_numpy(dtype=np.float64, na_value=np.nan)
-        if self.kind == "date":
-            stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind == "O" else None)
-            return stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+            fractional = values.dtype.kind not in "iu" or bool(values.isna().any())
+            self.fractions.append((first, first + len(values), fractional))
+            found = values.to_numpy(np.float64, na_value=np.nan) if fractional else values.to_numpy(np.int64)
+        elif self.kind == "date":
+            text = values.dtype.kind != "M"
+            stamps: Any = pd.to_datetime(values.astype(str).where(values.notna(), None) if text else values, utc=True)
+            found = stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        else:
+            found = self._coded(values)
+        self.file.write(found.tobytes())
+
+    def _coded(self, values: Any) -> np.ndarray:
+        import pandas as pd
+
         if isinstance(values.dtype, pd.CategoricalDtype):  # in their own order, whether they occur or not
             for text in values.dtype.categories.astype(str):
                 self.codes.setdefault(text, len(self.codes))
@@ -69,95 +109,129 @@ class Gathered:
                 f"The column {self.name} looks like free text or a key (more than {MOST:,} different values): drop it"
                 f' (columns: {{"{self.name}": "drop"}}).'
             )
-        table = np.array([*(self.codes[str(text)] for text in texts), -1], np.int32)
-        return table[codes]
+        return np.array([*(self.codes[str(text)] for text in texts), -1], np.int32)[codes]
 
-    def column(self, rows: int) -> Any:
-        """The whole column, a pandas series mapped from its file, and the dtype that its data had."""
+    def column(self) -> Any:
+        """The whole column, a pandas series mapped from its file."""
         import pandas as pd
 
         if not self.kind:
-            return pd.Series(np.full(rows, np.nan)), "float64"
+            return pd.Series(np.full(self.rows, np.nan))
         self.file.flush()
-        if self.kind == "text":
-            own = {d for d in self.dtypes if d.startswith("category")}
-            order = list(self.codes) if own else sorted(self.codes)
-            rank = {text: i for i, text in enumerate(order)}
-            table = np.array([*(rank[text] for text in self.codes), -1])
-            size = np.int8 if len(order) < 127 else np.int16 if len(order) < 32767 else np.int32
-            with tempfile.TemporaryFile(prefix="calco-") as file:
-                codes = np.memmap(file, size, "w+", shape=(rows,))
-            old = np.memmap(self.file, np.int32, "r", shape=(rows,))
-            for start in range(0, rows, ROWS):
-                codes[start : start + ROWS] = table[old[start : start + ROWS]]
-            found = pd.Series(pd.Categorical.from_codes(codes, order), copy=False)  # pyright: ignore[reportArgumentType]
-            return found, own.pop() if own else "bool" if self.dtypes == {"bool"} and not (codes < 0).any() else "str"
-        kind: Any = np.float64 if self.kind == "number" else "datetime64[us]"
-        values = np.memmap(self.file, kind, "r", shape=(rows,))
+        if self.kind == "number":
+            return self._numbers()
         if self.kind == "date":
-            zones = {d for d in self.dtypes if d.startswith("datetime64")}
-            return pd.Series(values, copy=False), zones.pop() if len(zones) == 1 else "str"
-        whole = self.dtypes.pop() if len(self.dtypes) == 1 else "float64"
-        return pd.Series(values, copy=False), whole
+            dates: Any = np.memmap(self.file, "datetime64[us]", "r", shape=(self.rows,))
+            return pd.Series(dates, copy=False)
+        codes = np.memmap(self.file, np.int32, "r", shape=(self.rows,))
+        if self.dtypes == {"bool"} and not self.missing:
+            return pd.Series(_filled(codes, np.bool_, np.array([text == "True" for text in self.codes])), copy=False)
+        own = any(dtype.startswith("category") for dtype in self.dtypes)
+        order = list(self.codes) if own else sorted(self.codes)
+        return _categorical(codes, list(self.codes), order)
+
+    def _numbers(self) -> Any:
+        """Whole numbers where all are, else float64; as categories of their texts where they are called a choice."""
+        import pandas as pd
+
+        whole: Any = np.memmap(self.file, np.int64, "r+", shape=(self.rows,))
+        values: Any = whole
+        if any(fractional for _, _, fractional in self.fractions):
+            values = np.memmap(self.file, np.float64, "r+", shape=(self.rows,))
+            for start, stop, fractional in self.fractions:
+                if not fractional:
+                    values[start:stop] = whole[start:stop].astype(np.float64)
+        if self.named != "choice":
+            return pd.Series(values, copy=False)
+        different = np.unique(np.concatenate([np.unique(values[i : i + ROWS]) for i in range(0, self.rows, ROWS)]))
+        different = different[~np.isnan(different)]
+        if len(different) > MOST:
+            raise RequestError(f"The column {self.name} has more than {MOST:,} different values: call it a number, or drop it.")
+        with tempfile.TemporaryFile(prefix="calco-") as file:
+            codes = np.memmap(file, np.int32, "w+", shape=(self.rows,))
+        for start in range(0, self.rows, ROWS):
+            part = values[start : start + ROWS]
+            codes[start : start + ROWS] = np.where(np.isnan(part), -1, np.searchsorted(different, part))
+        different = different.astype(np.int64) if "int" in self.dtype().lower() else different
+        texts = [str(value) for value in different.tolist()]
+        return _categorical(codes, texts, texts)
+
+    def dtype(self) -> str:
+        """The dtype that the column would have in memory."""
+        if any(dtype.startswith("int") for dtype in self.dtypes) and self.missing:  # numpy has no whole number for it
+            return "float64"
+        return next(iter(self.dtypes)) if len(self.dtypes) == 1 else "float64" if self.kind in ("", "number") else "object"
 
 
-def _kind(values: Any, before: str) -> str:
+def _filled(codes: np.ndarray, kind: Any, table: np.ndarray) -> np.ndarray:
+    """Entries of a table by their codes, -1 the last, mapped from a file of their own."""
+    with tempfile.TemporaryFile(prefix="calco-") as file:
+        found = np.memmap(file, kind, "w+", shape=codes.shape)
+    for start in range(0, len(codes), ROWS):
+        found[start : start + ROWS] = table[codes[start : start + ROWS]]
+    return found
+
+
+def _categorical(codes: np.ndarray, texts: list[str], order: list[str]) -> Any:
+    """Codes of texts, -1 what is missing, as a categorical column with its categories in some order."""
     import pandas as pd
 
-    if values.dtype.kind in "iuf":
-        return "number"
-    if values.dtype.kind == "M":
-        return "date"
-    if values.dtype.kind == "b" or isinstance(values.dtype, pd.CategoricalDtype) or before == "text":
-        return "text"
-    # One value is cheap to look at; where it is a date, all are tried.
-    present = values.dropna().astype(str)
-    dates = pd.to_datetime(present.head(1), errors="coerce", format="ISO8601").notna().all()
-    return "date" if dates and pd.to_datetime(present, errors="coerce", format="ISO8601").notna().all() else "text"
+    rank = {text: i for i, text in enumerate(order)}
+    size = np.int8 if len(order) < 127 else np.int16 if len(order) < 32767 else np.int32  # those that pandas would choose
+    new: Any = _filled(codes, size, np.array([*(rank[text] for text in texts), -1]))
+    return pd.Series(pd.Categorical.from_codes(new, order), copy=False)
 
 
 def mapped_table(path: Path, columns: Mapping[str, str] | None = None) -> Any:
     """A data frame of a CSV or Parquet file whose columns are mapped from disk, text as categoricals.
 
-    Numbers are float64 and dates whole microseconds; `attrs["dtypes"]` says what they were.
+    `attrs` say what dtypes the columns would have in memory.
 
     Args:
         path: the file.
-        columns: kinds of columns by name: those to drop are not read, choices are read as text.
+        columns: kinds of columns by name: those to drop are not read.
 
     Raises:
-        RequestError: a column mixes numbers, dates and text, or holds free text or a key.
+        RequestError: a column holds free text or a key, or durations.
     """
+    columns, texts = dict(columns or {}), set()
+    while True:
+        try:
+            return _mapped(path, columns, texts)
+        except Changed as changed:
+            texts.add(changed.args[0])
+
+
+def _mapped(path: Path, columns: dict[str, str], texts: set[str]) -> Any:
     import pandas as pd
 
     gathered: dict[str, Gathered] = {}
-    rows = 0
+    dropped: list[str] = []
     with contextlib.ExitStack() as stack:  # a map outlives its file
-        for part in _parts(path, dict(columns or {})):
-            for name in part.columns:
+        for part in _parts(path, texts):
+            dropped = [name for name in part.columns if columns.get(str(name)) == "drop"]
+            for name in part.columns.drop(dropped):
                 if name not in gathered:
-                    gathered[name] = Gathered(name, stack.enter_context(tempfile.TemporaryFile(prefix="calco-")))
+                    file = stack.enter_context(tempfile.TemporaryFile(prefix="calco-"))
+                    gathered[name] = Gathered(str(name), file, name in texts, columns.get(str(name), ""))
                 gathered[name].add(part[name])
-            rows += len(part)
-        found = {name: column.column(rows) for name, column in gathered.items()}
-    frame = pd.DataFrame({name: values for name, (values, _) in found.items()}, copy=False)
-    frame.attrs["dtypes"] = {name: dtype for name, (_, dtype) in found.items()}
-    frame.attrs["dropped"] = [name for name, kind in dict(columns or {}).items() if kind == "drop"]
+        found = {name: column.column() for name, column in gathered.items()}
+    frame = pd.DataFrame(found, copy=False)
+    frame.attrs[DTYPES] = {str(name): column.dtype() for name, column in gathered.items()}
+    frame.attrs[DROPPED] = [str(name) for name in dropped]
     return frame
 
 
-def _parts(path: Path, columns: dict[str, str]) -> Iterator[Any]:
+def _parts(path: Path, texts: set[str]) -> Iterator[Any]:
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    dropped = {name for name, kind in columns.items() if kind == "drop"}
     if path.suffix.lower() == ".parquet":
         file = pq.ParquetFile(path)
-        names = [name for name in file.schema_arrow.names if name not in dropped]
-        for batch in file.iter_batches(ROWS, columns=names):
-            part = batch.to_pandas()
-            yield part.astype({name: str for name in names if columns.get(name) == "choice"})
+        for batch in file.iter_batches(ROWS):  # with the schema, which knows the dtypes of pandas
+            yield pa.Table.from_batches([batch.cast(file.schema_arrow)]).to_pandas()
         return
-    texts: Any = {name: str for name, kind in columns.items() if kind == "choice"}
-    with pd.read_csv(path, chunksize=ROWS, dtype=texts, usecols=lambda name: name not in dropped, low_memory=False) as reader:
+    kinds: Any = dict.fromkeys(texts, str)
+    with pd.read_csv(path, chunksize=ROWS, dtype=kinds, low_memory=False) as reader:
         yield from reader

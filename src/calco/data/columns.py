@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ Kind = Literal["number", "choice", "date"]
 KINDS: tuple[Kind, ...] = ("number", "choice", "date")
 OPTIONS = 500
 """Different values of a choice at most."""
+DTYPES, DROPPED = "calco.dtypes", "calco.dropped"
+"""Attributes of data frames that are mapped from disk: dtypes that columns would have in memory, columns that were not read."""
 KEY = 0.5
 """Share of different values among texts above which a column is taken for free text or a key."""
 FEW = 50
@@ -50,24 +52,28 @@ def inferred(frame: Any, given: Mapping[str, str] | None = None, about: str = "t
     given = dict(given or {})
     check_names(frame, about)
     for name, kind in given.items():
-        if name not in [*map(str, frame.columns), *frame.attrs.get("dropped", ())]:
+        if name not in [*map(str, frame.columns), *frame.attrs.get(DROPPED, ())]:
             raise one_of(f"column of {about}", name, frame.columns)
         if kind not in (*KINDS, "drop"):
             raise one_of(f"kind of the column {name}", kind, (*KINDS, "drop"))
-    found = [_column(frame[name], given.get(str(name)), about) for name in frame.columns if given.get(str(name)) != "drop"]
-    before = frame.attrs.get("dtypes", {})  # of a table mapped from disk
-    found = [replace(column, dtype=before.get(column.name, column.dtype)) for column in found]
+    before = frame.attrs.get(DTYPES, {})
+    found = [
+        _column(frame[name], given.get(str(name)), about, before.get(str(name), ""))
+        for name in frame.columns
+        if given.get(str(name)) != "drop"
+    ]
     if not found:
         raise RequestError(f"{about} has no columns left: there is nothing to learn from.")
     return found
 
 
-def _column(values: Any, kind: str | None, about: str) -> Column:
-    name, dtype = str(values.name), dtype_of(values)
+def _column(values: Any, kind: str | None, about: str, before: str = "") -> Column:
+    """What a column holds; `before` is the dtype that it would have in memory, where it is mapped from disk."""
+    name, dtype = str(values.name), before or dtype_of(values)
     present = values.dropna()
     if not len(present):
         raise RequestError(f"Every value of the column {name} of {about} is missing: drop it.")
-    kind = kind or _kind(present, name, about)
+    kind = kind or _kind(present, name, about, dtype)
     if kind == "number":
         numbers(present, name, about)
         return Column(name, dtype, "number")
@@ -88,11 +94,11 @@ def dtype_of(values: Any) -> str:
     return str(values.dtype) + (", ordered" if getattr(values.dtype, "ordered", False) else "")
 
 
-def _kind(present: Any, name: str, about: str) -> Kind:
+def _kind(present: Any, name: str, about: str, told: str) -> Kind:
     import pandas as pd
 
     dtype = present.dtype
-    if isinstance(dtype, pd.CategoricalDtype) or dtype.kind == "b":
+    if told.startswith("category") or dtype.kind == "b":
         return "choice"
     if dtype.kind == "M":
         return "date"
@@ -103,20 +109,22 @@ def _kind(present: Any, name: str, about: str) -> Kind:
         return "number"
     if dtype.kind == "m":
         raise RequestError(f"The column {name} of {about} holds durations: turn them into numbers, such as seconds.")
-    text = present.astype(str)
-    as_number: Any = pd.notna(pd.to_numeric(text, errors="coerce"))
-    as_number = pd.Series(as_number, index=text.index)
-    if as_number.all() and not present.map(lambda v: isinstance(v, str)).any():
+    text = present if isinstance(dtype, pd.CategoricalDtype) else present.astype(str)
+    counts: Any = text.value_counts()
+    counts = counts[counts > 0]
+    as_number: Any = pd.notna(pd.to_numeric(counts.index.astype(str), errors="coerce"))
+    share = counts[as_number].sum() / len(text)
+    if share == 1 and text is not present and not present.map(lambda v: isinstance(v, str)).any():
         return "number"
-    if 0.5 <= as_number.mean() < 1:
-        row = as_number[~as_number].index[0]
+    if 0.5 <= share < 1:
+        row = text.index[text.isin(counts.index[~as_number]).to_numpy().argmax()]
         raise RequestError(
             f"The column {name} of {about} mixes numbers and text (row {row}: {text[row]!r}): mend it, leave those cells empty,"
             " or call it a choice."
         )
-    if pd.to_datetime(text, errors="coerce", format="ISO8601").notna().all():
+    if pd.to_datetime(counts.index.astype(str), errors="coerce", format="ISO8601").notna().all():
         return "date"
-    different = text.nunique()
+    different = len(counts)
     if len(text) >= FEW and different > max(KEY * len(text), 20):
         raise RequestError(
             f"The column {name} of {about} looks like free text or a key ({different:,} different values in {len(text):,}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.columns import DTYPES
 from calco.data.masks import MaskedSource
 from calco.data.source import ArraySource, Source
 from calco.data.values import check_names, numpy_type, room
@@ -87,12 +88,13 @@ def read_npz(path: Path) -> tuple[np.ndarray, Any]:
     raise RequestError(f"{path} holds {', '.join(arrays)}: name the examples 'x' and the labels 'y'.")
 
 
-def read_table(path: Path, columns: Any = None) -> Any:
-    """A data frame from CSV or Parquet; of a large file one whose columns are mapped from disk.
+def read_table(path: Path, columns: Any = None, *, mapped: bool = False) -> Any:
+    """A data frame from CSV or Parquet.
 
     Args:
         path: the file.
         columns: kinds of columns by name, where they are known.
+        mapped: columns of a large file are mapped from disk.
 
     Raises:
         RequestError: it cannot be read.
@@ -100,7 +102,7 @@ def read_table(path: Path, columns: Any = None) -> Any:
     import pandas as pd
 
     try:
-        if path.stat().st_size > MAPPED_TABLE:
+        if mapped and path.stat().st_size > MAPPED_TABLE:
             from calco.data.columnar import mapped_table
 
             return mapped_table(path, columns)
@@ -141,7 +143,7 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     """
     check_names(frame, about)
     names = tuple(str(c) for c in frame.columns)
-    before = frame.attrs.get("dtypes", {})  # of a table mapped from disk
+    before = frame.attrs.get(DTYPES, {})
     dtypes = tuple(before.get(name, str(d)) for name, d in zip(names, frame.dtypes, strict=True))
     # Columns of one dtype keep it; mixed ones meet in float64.
     kind = numpy_type(dtypes[0]) if len(set(dtypes)) == 1 else np.dtype(np.float64)
@@ -153,7 +155,9 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
 
 def plain(frame: Any) -> bool:
     """Whether a data frame holds numbers alone, none of them missing."""
-    return all(dtype.kind in "biuf" for dtype in frame.dtypes) and not any(frame[name].hasnans for name in frame.columns)
+    return all(dtype.kind in "biuf" for dtype in frame.dtypes) and not any(
+        frame.iloc[:, i].hasnans for i in range(frame.shape[1])
+    )
 
 
 def table_source(frame: Any, y: Any, columns: Any, open: dict[str, Any] | None, about: str) -> Source:
@@ -177,7 +181,7 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = 
     """
     about, suffix = path.name, path.suffix.lower()
     if suffix in (".csv", ".parquet"):
-        return table_source(read_table(path, columns), y, columns, open, about)
+        return table_source(read_table(path, columns, mapped=True), y, columns, open, about)
     if columns is not None:
         raise RequestError(f"{about} is no table: say nothing of columns.")
     if suffix == ".npy":

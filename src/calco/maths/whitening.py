@@ -12,7 +12,7 @@ class Whitening(nn.Module):
 
     Series move little from one moment to the next: noise that hides what is fine in them is as strong as all of them, and a net
     that should remove it everywhere would have to pass on as many numbers as a window has values. In these coordinates what is
-    fine counts as much as what is coarse, and directions in which nothing moves are left out.
+    fine counts as much as what is coarse; directions that move by less than `FLOOR` are left out.
 
     Args:
         shape: of an example; `prod(shape)` values.

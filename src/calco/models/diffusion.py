@@ -29,8 +29,10 @@ from calco.training import Training
 
 LEAST, MOST = 0.002, 24.0
 """Deviations of the weakest and of the strongest noise that sampling passes through, of data of deviation 1; the strongest is
-thrice the root of how many values an example has where that is more: were they all one and the same, it would still drown them.
-"""
+thrice the root of how many values an example has where that is more, up to 80: were they all one and the same, it would still
+drown them."""
+SCATTERED = 0.25
+"""Share of the series of which something is told that are told random values, as where some are missing, not their past."""
 CURVE = 7.0
 """How much closer together those are where noise is weak."""
 
@@ -124,8 +126,8 @@ class DiffusionModel(Model):
     def pattern(self, x: Tensor) -> Tensor:
         """Which values of examples are told: 1 or 0, like x.
 
-        Of series the past, of a random length, and of actions some or all of the future too; of all else random values. One at
-        least stays unknown.
+        Of series mostly the past, of a random length, and of actions some or all of the future too, and of one in four random
+        values; of all else random values. One at least stays unknown.
         """
         known = torch.zeros_like(x)
         if not self.told:
@@ -138,6 +140,7 @@ class DiffusionModel(Model):
             if self.actions:
                 ahead = (2 * noise.uniform(share)).clamp_max(1.0)  # as often to the end as not so far
                 known[:, list(self.actions)] = place < share + (1 - share) * ahead
+            known = torch.where(noise.uniform(share) < SCATTERED, noise.uniform(x) < share, known)
         else:
             known = noise.uniform(x) < share
         known = known & (some < self.told)
@@ -185,7 +188,7 @@ class DiffusionModel(Model):
 
 def strengths(stages: int, values: int) -> Tensor:
     """Deviations of noise that sampling of so many values passes through, of data of deviation 1, falling: (stages,)."""
-    ends = (max(MOST, 3 * values**0.5) ** (1 / CURVE), LEAST ** (1 / CURVE))
+    ends = (min(80.0, max(MOST, 3 * values**0.5)) ** (1 / CURVE), LEAST ** (1 / CURVE))
     return torch.linspace(*ends, stages, dtype=torch.float64) ** CURVE
 
 

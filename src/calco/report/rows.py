@@ -4,7 +4,6 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from calco.data import TableSchema
@@ -33,7 +32,7 @@ def _told(value: Any) -> str:
     """A cell as one reads it."""
     import pandas as pd
 
-    if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+    if pd.isna(value):
         return "·"
     if isinstance(value, float):
         return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"

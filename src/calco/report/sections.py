@@ -238,7 +238,7 @@ SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
     ),
     (
         "Privacy",
-        "Samples that lie much closer to training rows than other people do would give those away.",
+        "Samples that lie much closer to training rows than other rows do would give those away.",
         distances_drawn,
     ),
     ("Autocorrelations", "Correlation of each channel with itself, by the moments between.", autocorrelations_drawn),
