@@ -186,6 +186,20 @@ def test_values_are_carried_forwards_and_at_the_beginning_backwards():
     assert carried(nothing, np.isnan(nothing)).ravel().tolist() == [0, 0, 0]
 
 
+def test_values_stay_multiples_of_what_they_were():
+    rng = np.random.default_rng(0)
+    tens, cents = 10.0 * rng.integers(0, 7, 300), np.round(rng.normal(size=300) * 40, 2)
+    frame = pd.DataFrame({"tens": tens, "cents": cents.astype(np.float32), "free": rng.normal(size=300), "few": tens * np.nan})
+    frame.loc[::3, "few"] = 0.5
+    schema = infer_schema(calco.series(frame, window=10))
+    assert schema.grain == (10.0, 0.01, 0.0, 0.1)
+    x = schema.encode(calco.series(frame, window=10).take(np.arange(20)).x)
+    raw = schema.decode(x + 0.02 * torch.randn(x.shape))
+    assert set(np.unique(raw[..., 0])) <= set(np.unique(tens))
+    assert np.allclose(raw[..., 1], raw[..., 1].round(2), atol=1e-9)
+    assert not np.allclose(raw[..., 2], raw[..., 2].round(3), atol=1e-6)
+
+
 def test_constant_channels_stay_constant_and_counts_stay_positive():
     frame = recording().assign(same=7.0)
     schema = infer_schema(series(frame, window=5))

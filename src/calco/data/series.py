@@ -22,7 +22,7 @@ class SeriesSchema:
 
     A channel of which values were missing has a second one for a model, 1 where its value is known and 0 where not; what is
     missing goes on as the value before it. `low` and `high` are the range of the training data: a channel that was nowhere
-    negative stays so, and one that was constant stays that.
+    negative stays so, and one that was constant stays that; values that all were multiples of a `grain`, such as 10, stay so.
     """
 
     kind: ClassVar[str] = "series"
@@ -41,6 +41,7 @@ class SeriesSchema:
     frame: bool
     time: tuple[str, str, float] | None
     classes: tuple[str, ...] = ()
+    grain: tuple[float, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -135,6 +136,8 @@ class SeriesSchema:
         raw = x[..., : self.channels].numpy() * self.scale + self.mean
         low, high = np.array(self.low), np.array(self.high)
         raw = np.where(low == high, low, np.where(low >= 0, np.maximum(raw, 0), raw))
+        for i, grain in enumerate(self.grain):
+            raw[..., i] = np.round(raw[..., i] / grain) * grain if grain else raw[..., i]
         for i, dtype in enumerate(self.dtypes):
             raw[..., i] = within(raw[..., i], dtype)
         if self.gappy:
@@ -175,6 +178,7 @@ class SeriesSchema:
         timed = self.time is None or (len(self.time) == 3 and isinstance(self.time[0], str) and 0 < self.time[2] < math.inf)
         flags = isinstance(self.frame, bool) and all(isinstance(m, bool) for m in self.missing)
         kinds = all(numpy_type(d).kind in "biuf" for d in self.dtypes)
+        grains = len(self.grain) in (0, len(self.names)) and all(0 <= grain < math.inf for grain in self.grain)
         return (
             len({len(field) for field in each}) == 1
             and bool(self.names)
@@ -184,6 +188,7 @@ class SeriesSchema:
             and timed
             and flags
             and kinds
+            and grains
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -229,11 +234,14 @@ def fit_series(source: Source) -> SeriesSchema:
     width, names = len(about.names), about.names
     count, total, square = (np.zeros(width) for _ in range(3))
     low, high, missing = np.full(width, math.inf), np.full(width, -math.inf), np.zeros(width, bool)
+    multiples, kinds = np.ones((len(GRAINS), width), bool), [numpy_type(dtype) for dtype in about.dtypes]
+    digits = np.array([np.finfo(kind if kind.kind == "f" else np.float64).eps for kind in kinds])
     shift = np.nan_to_num(source.take(np.arange(1)).x[0, 0].astype(np.float64), posinf=0.0, neginf=0.0)
     for start in range(0, len(source), CHUNK):
         raw = source.take(np.arange(start, min(start + CHUNK, len(source)))).x
         gone = check_values(raw, names, start)
         moved = np.where(gone, 0.0, raw.astype(np.float64) - shift)
+        multiples &= [_multiples(np.where(gone, 0.0, raw.astype(np.float64)), grain, digits) for grain in GRAINS]
         with np.errstate(over="ignore"):
             count, total, square = count + (~gone).sum((0, 1)), total + moved.sum((0, 1)), square + (moved**2).sum((0, 1))
         low = np.minimum(low, np.where(gone, math.inf, raw).min((0, 1)))
@@ -267,8 +275,18 @@ def fit_series(source: Source) -> SeriesSchema:
         frame=about.frame,
         time=None if clock is None else (clock.column, clock.kind, clock.step),
         classes=source.classes,
+        grain=tuple(GRAINS[int(row.argmax())] if row.any() else 0.0 for row in multiples.T),
     )
 
 
+def _multiples(values: np.ndarray, grain: float, digits: np.ndarray) -> np.ndarray:
+    """Whether all values of a channel are multiples, to the rounding of its dtype: (n, length, channels) to (channels,)."""
+    rounding = 4 * digits * abs(values) + 1e-9 * grain
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.all(abs(values - np.round(values / grain) * grain) <= rounding, (0, 1))
+
+
+GRAINS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
+"""What values may be multiples of, the coarsest first."""
 CHUNK = 4096
 """Windows read at once when a schema is fitted."""
