@@ -25,7 +25,8 @@ def row(figure: dict[str, Any], result: dict[str, Any]) -> str:
     if figure.get("at_least") is not None:  # some rows are for comparison only
         reached = "at least" if sign * value >= sign * figure["at_least"] else "**no**"
         reached = "reach for" if sign * value >= sign * figure["reach_for"] else reached
-    error = f" ± {figure['standard_error']:.2g}" if "standard_error" in figure else ""
+    own = figure.get("standard_error", figure.get("error"))
+    error = "" if own is None else f" ± {own:.2g}"
     spread = f" ({figure['lowest']:.2f} to {figure['highest']:.2f})" if "lowest" in figure else ""
     unit = "" if figure["unit"] in ("", "ratio") else f" {figure['unit']}"
     cells = [
@@ -36,7 +37,7 @@ def row(figure: dict[str, Any], result: dict[str, Any]) -> str:
         f"`{result['command']}`",
         result["commit"],
     ]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def main() -> None:
