@@ -9,7 +9,16 @@ import torch
 from calco.contract import Batch, Model
 from calco.estimator import Estimator
 
-SMALL: dict[str, Any] = {"latent": 3, "hidden": 3, "burn_in": 5, "thin": 2, "betas": 60, "features": 3, "width": 8}
+SMALL: dict[str, Any] = {
+    "latent": 3,
+    "hidden": 3,
+    "burn_in": 5,
+    "thin": 2,
+    "betas": 60,
+    "features": 3,
+    "width": 8,
+    "stages": 4,
+}
 
 
 def sizes(cls: type[Estimator]) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_gaps_in_waves_are_filled_better_than_by_straight_lines():
     rng = np.random.default_rng(0)
     phase, moments = rng.uniform(0, 2 * np.pi, (400, 1)), np.arange(12)
     waves = np.stack((np.sin(phase + 0.5 * moments), np.cos(phase + 0.5 * moments)), 2)
-    model = calco.Diffusion(96, depth=2, told=0.9, training={"steps": 1000, "batch_size": 64, "ema": 0.99})
+    model = calco.Diffusion(96, depth=2, told=0.9, training={"steps": 600, "batch_size": 64, "ema": 0.99})
     model.fit(calco.series(waves[:300]))
     wrong, straight = [], []
     for wave in waves[300:330]:

@@ -134,7 +134,7 @@ def test_patterns_are_pasts_and_what_is_chosen(monkeypatch):
 
 
 def test_it_learns_waves_and_goes_on_with_them():
-    model = calco.Diffusion(96, depth=2, told=0.5, training={"steps": 800, "batch_size": 64}).fit(waves())
+    model = calco.Diffusion(96, depth=2, told=0.5, training={"steps": 500, "batch_size": 64, "ema": 0.99}).fit(waves())
     made = model.sample(200)
     radius = np.sqrt((made**2).sum(2))
     assert abs(radius - 1).mean() < 0.15
