@@ -69,13 +69,18 @@ def _rows(estimator: Fills, schema: TableSchema, data: Any, seed: int) -> Impute
             found[name][rows] = drawn[name].to_numpy(object)
             again |= holes[rows] & drawn[name].isna().to_numpy()
         rows = rows[again]
+    out = _filled(data, gone, found, {column.name: column.dtype for column in schema.coded})
+    left = sum(int(pd.isna(found[name][holes]).sum()) for name, holes in gone.items())
+    return Imputed(out, sum(int(holes.sum()) for holes in gone.values()), left)
+
+
+def _filled(data: Any, gone: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], trained: Mapping[str, str]) -> Any:
+    """A data frame with draws where columns have holes; `trained` are the dtypes of the training data."""
     out = data.copy()
     for i, name in enumerate(map(str, data.columns)):
         if name in gone:
-            column = schema.coded[schema.columns.index(name)]
-            out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[name]), found[name], column.dtype))
-    left = sum(int(out.iloc[:, i].isna().sum()) for i, name in enumerate(map(str, data.columns)) if name in gone)
-    return Imputed(out, sum(int(holes.sum()) for holes in gone.values()), left)
+            out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[name]), drawn[name], trained[name]))
+    return out
 
 
 def _with_draws(old: Any, holes: np.ndarray, drawn: np.ndarray, trained: str) -> Any:
@@ -128,12 +133,9 @@ def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> 
             values[start : start + length] = np.where(np.isnan(part), drawn, part)
     out = values
     if hasattr(data, "columns"):
-        out = data.copy()
-        for i, name in enumerate(map(str, data.columns)):
-            if name in schema.names and gone[:, schema.names.index(name)].any():
-                channel = schema.names.index(name)
-                draws = values[:, channel].astype(object)
-                out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[:, channel]), draws, schema.dtypes[channel]))
+        holes = {name: own for name, own in zip(schema.names, gone.T, strict=True) if own.any()}
+        draws = dict(zip(schema.names, values.astype(object).T, strict=True))
+        out = _filled(data, holes, draws, dict(zip(schema.names, schema.dtypes, strict=True)))
     return Imputed(out, int(gone.sum()), int(np.isnan(values).sum()))
 
 

@@ -48,11 +48,7 @@ def score(
         if parzen or samples is not None or betas is not None:
             raise RequestError("Errors of reconstruction are no estimate: leave --parzen, --samples and --betas out.")
         estimator.require("reconstruct")
-        found = estimator.errors(options.open(data, "test", estimator.run_))
-        whole = found.mean(1, keepdims=True) if found.ndim == 2 else found[:, None]
-        parts = found if found.ndim == 2 else found[:, :0]
-        write_array(out, np.concatenate((whole, parts), 1), ["error", *(f"moment {i}" for i in range(parts.shape[1]))])
-        print(f"{whole.mean():.4g} squared error on average over {len(found)} examples; each in {out}")
+        _score_by_errors(estimator, options.open(data, "test", estimator.run_), out)
         return
     if parzen:
         if betas is not None:
@@ -71,6 +67,18 @@ def score(
     print(f"{mean:.4f} ± {spread:.4f} nats on average over {n} examples ({estimator.density_}); each in {out}")
     if found.bracket():
         print(found.bracket())
+
+
+def _score_by_errors(estimator: Any, source: Any, out: Path) -> None:
+    import numpy as np
+
+    from calco.cli.outputs import write_array
+
+    found = estimator.errors(source)
+    moments = found if found.ndim == 2 else np.empty((len(found), 0))
+    whole = found.reshape(len(found), -1).mean(1, keepdims=True)
+    write_array(out, np.concatenate((whole, moments), 1), ["error", *(f"moment {i}" for i in range(moments.shape[1]))])
+    print(f"{whole.mean():.4g} squared error on average over {len(found)} examples; each in {out}")
 
 
 def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None, seed: int) -> None:

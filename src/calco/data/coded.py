@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from calco.data.columns import Column, dates, numbers
-from calco.data.values import numpy_type, within
+from calco.data.values import multiples, numpy_type, within
 from calco.errors import RequestError
 
 ATOMS = 100
@@ -239,4 +239,4 @@ DATES, NUMBERS = (86400.0, 3600.0, 60.0, 1.0), (1.0, 0.1, 0.01, 0.001, 0.0001)
 def _grain(found: np.ndarray, steps: tuple[float, ...]) -> float:
     """The first of some steps that all values are multiples of; 0 where there is none."""
     rounding = 8 * np.finfo(np.float64).eps * abs(found).max()
-    return next((g for g in steps if abs(found - (found / g).round() * g).max() <= 1e-9 * g + rounding), 0.0)
+    return next((g for g in steps if multiples(found, g, rounding).all()), 0.0)

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from calco.data.columns import DROPPED, DTYPES, dtype_of
+from calco.data.columns import DROPPED, DTYPES, are_dates, dtype_of
 from calco.errors import RequestError
 
 ROWS = 1 << 18
@@ -75,8 +75,7 @@ class Gathered:
         if self.named not in ("", "date"):
             return "text"
         # One value is cheap to look at; where it is a date, all are tried.
-        read: Any = lambda some: pd.to_datetime(some.astype(str), errors="coerce", format="ISO8601").notna().all()  # noqa: E731
-        return "date" if read(present.head(1)) and read(present) else "text"
+        return "date" if are_dates(present.head(1)) and are_dates(present) else "text"
 
     def _write(self, values: Any, first: int) -> None:
         import pandas as pd

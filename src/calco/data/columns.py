@@ -122,7 +122,7 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
             f"The column {name} of {about} mixes numbers and text (row {row}: {text[row]!r}): mend it, leave those cells empty,"
             " or call it a choice."
         )
-    if pd.to_datetime(counts.index.astype(str), errors="coerce", format="ISO8601").notna().all():
+    if are_dates(counts.index):
         return "date"
     different = len(counts)
     if len(text) >= FEW and different > max(KEY * len(text), 20):
@@ -131,6 +131,14 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
             " rows): drop it, or call it a choice."
         )
     return "choice"
+
+
+def are_dates(values: Any) -> bool:
+    """Whether all of some values, as text, are dates."""
+    import pandas as pd
+
+    read: Any = pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601")
+    return bool(read.notna().all())
 
 
 def _options(present: Any) -> tuple[str, ...]:

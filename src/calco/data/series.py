@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calco.data.clock import Clock
 from calco.data.source import Source, plan_of
-from calco.data.values import as_tensor, numpy_type, size_of, within
+from calco.data.values import as_tensor, multiples, numpy_type, size_of, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece, counted
 
@@ -234,14 +234,15 @@ def fit_series(source: Source) -> SeriesSchema:
     width, names = len(about.names), about.names
     count, total, square = (np.zeros(width) for _ in range(3))
     low, high, missing = np.full(width, math.inf), np.full(width, -math.inf), np.zeros(width, bool)
-    multiples, kinds = np.ones((len(GRAINS), width), bool), [numpy_type(dtype) for dtype in about.dtypes]
+    even, kinds = np.ones((len(GRAINS), width), bool), [numpy_type(dtype) for dtype in about.dtypes]
     digits = np.array([np.finfo(kind if kind.kind == "f" else np.float64).eps for kind in kinds])
     shift = np.nan_to_num(source.take(np.arange(1)).x[0, 0].astype(np.float64), posinf=0.0, neginf=0.0)
     for start in range(0, len(source), CHUNK):
         raw = source.take(np.arange(start, min(start + CHUNK, len(source)))).x
         gone = check_values(raw, names, start)
         moved = np.where(gone, 0.0, raw.astype(np.float64) - shift)
-        multiples &= [_multiples(np.where(gone, 0.0, raw.astype(np.float64)), grain, digits) for grain in GRAINS]
+        known = np.where(gone, 0.0, raw.astype(np.float64))
+        even &= [multiples(known, grain, 4 * digits * abs(known)).all((0, 1)) for grain in GRAINS]
         with np.errstate(over="ignore"):
             count, total, square = count + (~gone).sum((0, 1)), total + moved.sum((0, 1)), square + (moved**2).sum((0, 1))
         low = np.minimum(low, np.where(gone, math.inf, raw).min((0, 1)))
@@ -275,15 +276,8 @@ def fit_series(source: Source) -> SeriesSchema:
         frame=about.frame,
         time=None if clock is None else (clock.column, clock.kind, clock.step),
         classes=source.classes,
-        grain=tuple(GRAINS[int(row.argmax())] if row.any() else 0.0 for row in multiples.T),
+        grain=tuple(GRAINS[int(row.argmax())] if row.any() else 0.0 for row in even.T),
     )
-
-
-def _multiples(values: np.ndarray, grain: float, digits: np.ndarray) -> np.ndarray:
-    """Whether all values of a channel are multiples, to the rounding of its dtype: (n, length, channels) to (channels,)."""
-    rounding = 4 * digits * abs(values) + 1e-9 * grain
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.all(abs(values - np.round(values / grain) * grain) <= rounding, (0, 1))
 
 
 GRAINS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 0.001)

@@ -39,6 +39,12 @@ def chunks(source: Source, names: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
         yield x
 
 
+def multiples(values: np.ndarray, grain: float, rounding: Any) -> np.ndarray:
+    """Which values are multiples of a grain, to some rounding: booleans like them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return abs(values - np.round(values / grain) * grain) <= 1e-9 * grain + rounding
+
+
 def as_tensor(raw: np.ndarray) -> Tensor:
     """A tensor of these values, perhaps on the same memory; any byte order, layout and write protection will do."""
     if not raw.dtype.isnative or raw.dtype.itemsize > 8:

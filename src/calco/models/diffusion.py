@@ -24,7 +24,7 @@ from calco.estimator import Estimator, classes_for
 from calco.maths import noise
 from calco.maths.mixed import Piece, counted
 from calco.maths.whitening import Whitening
-from calco.nets.denoising import Denoiser, whole
+from calco.nets.denoising import Denoiser, in_one
 from calco.training import Training
 
 LEAST, MOST = 0.002, 24.0
@@ -201,7 +201,7 @@ class Diffusion(Estimator):
         heads: of attention.
         dropout: share of hidden units dropped in training.
         told: share of the training examples of which some values are told, so that the rest can be sampled given those; of
-            series, their past.
+            series, mostly their past.
         spectral: weight of the error of the spectrum of series.
         level: mean of the logarithm of the noise's deviation in training, over that of the data.
         level_spread: its deviation.
@@ -264,5 +264,5 @@ class Diffusion(Estimator):
             level=(self.level, self.level_spread),
             stages=self.stages,
             pieces=schema.pieces,
-            whitening=Whitening(schema.shape) if series and not schema.pieces and whole(schema.shape) else None,
+            whitening=Whitening(schema.shape) if series and not schema.pieces and in_one(schema.shape) else None,
         )

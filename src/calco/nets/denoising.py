@@ -137,7 +137,7 @@ class Denoiser(nn.Module):
         return x[(..., *(slice(side) for side in self.shape[1:]))]
 
 
-def whole(shape: tuple[int, ...]) -> bool:
+def in_one(shape: tuple[int, ...]) -> bool:
     """Whether a series is one piece."""
     return len(shape) == 2 and math.prod(shape) <= WHOLE
 
@@ -147,5 +147,5 @@ def _piece(shape: tuple[int, ...]) -> tuple[int, ...]:
     channels, *sides = shape
     if len(sides) == 1:
         length = sides[0]
-        return (length if whole(shape) else max(1, PART // channels, -(-length // TOKENS)),)
+        return (length if in_one(shape) else max(1, PART // channels, -(-length // TOKENS)),)
     return (patch_of((sides[0], sides[1])),) * len(sides) if sides else ()

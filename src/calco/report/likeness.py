@@ -1,6 +1,7 @@
 """Sections that set samples beside data: columns, pairs and distances of tables, autocorrelations and a map of series."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ MOST = 5000
 """Rows or windows of data, and samples, that are compared at most."""
 COLUMNS, OPTIONS = 24, 8
 """Columns of tables or channels of series that are drawn, and options of a column, at most."""
+PLACED = 750
+"""Windows of either kind on the map at most."""
 REAL, MADE = COLOURS[0], COLOURS[1]
 
 
@@ -36,6 +39,7 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
     return figure, panels[:count]
 
 
+@lru_cache(maxsize=8)  # the sections that follow one another look at the same, a model each
 def _both(estimator: Estimator, source: Source, kind: type) -> tuple[Tensor, Tensor] | None:
     """Data and as many samples as the model sees them; nothing where the schema is another or nothing is sampled."""
     if not isinstance(estimator.schema_, kind) or "sample" not in estimator.capabilities_:
@@ -157,7 +161,7 @@ def shared_map(estimator: Estimator, source: Source) -> str:
     from sklearn.manifold import TSNE
 
     schema: Any = estimator.schema_
-    some = [x[:: math.ceil(len(x) / MAPPED), : schema.channels].flatten(1).numpy() for x in both]
+    some = [x[:: math.ceil(len(x) / PLACED), : schema.channels].flatten(1).numpy() for x in both]
     points = TSNE(2, perplexity=min(30.0, (2 * len(some[0]) - 1) / 3), init="pca", random_state=0).fit_transform(
         np.concatenate(some)
     )
@@ -167,7 +171,3 @@ def shared_map(estimator: Estimator, source: Source) -> str:
     axes.set(xticks=[], yticks=[])
     legend_of(axes)
     return picture(as_uri(figure))
-
-
-MAPPED = 750
-"""Windows of either kind on the map at most."""
