@@ -54,6 +54,22 @@ def test_a_table_comes_back_as_it_went_in():
     assert schema_from_json(json.loads(json.dumps(schema.to_json()))) == schema
 
 
+@pytest.mark.parametrize("year", [1, 1500, 2024, 9700])
+def test_dates_of_all_years_come_back(year):
+    days = np.datetime64(f"{year:04}-01-01", "s") + np.arange(200) * np.timedelta64(86400, "s")
+    frame = pd.DataFrame({"moment": days, "day": [str(day)[:10] for day in days]})
+    schema = infer_schema(open_data(frame))
+    back = schema.decode(schema.encode(frame))
+    same(back, frame)
+
+
+def test_dates_of_mixed_zones_are_moments():
+    text = [f"2024-03-{1 + i % 28:02}T12:00:00+0{i % 3}:00" for i in range(200)]
+    schema = infer_schema(open_data(pd.DataFrame({"day": text})))
+    frame = pd.DataFrame({"day": text[:3]})
+    assert schema.decode(schema.encode(frame))["day"].tolist() == [f"2024-03-0{1 + i}T{12 - i}:00:00" for i in range(3)]
+
+
 def test_floats_are_ones_among_zeros_and_scores():
     frame = people(4000)
     schema = infer_schema(open_data(frame))

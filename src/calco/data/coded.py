@@ -181,7 +181,7 @@ class Coded:
         text = pd.Series(found.astype(object))
         if self.dtype in ("bool", "boolean"):
             return text.map({"True": True, "False": False}).astype(self.dtype if not text.isna().any() else object)
-        if self.dtype in ("object", "str", "string") or "string" in self.dtype:
+        if _is_text(self.dtype):
             return text.astype(self.dtype)
         numeric: Any = pd.to_numeric(text)
         return numeric if numeric.isna().any() else numeric.astype(self.dtype)
@@ -189,12 +189,15 @@ class Coded:
     def _dated(self, seconds: np.ndarray) -> Any:
         import pandas as pd
 
-        stamps = pd.Series(pd.to_datetime(seconds, unit="s"))
+        gone = np.isnan(seconds)
+        moments = np.round(np.where(gone, 0, seconds) * 1e6).astype(np.int64).astype("datetime64[us]")
+        stamps = pd.Series(np.where(gone, np.datetime64("NaT"), moments))
         if self.dtype.startswith("datetime64"):
             zone = getattr(pd.api.types.pandas_dtype(self.dtype), "tz", None)
             return (stamps.dt.tz_localize("UTC") if zone else stamps).astype(self.dtype)
         days = not self.grain % 86400 and self.grain
-        return stamps.dt.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S").astype(object)
+        text = stamps.dt.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S").astype(object)
+        return text.astype(self.dtype) if _is_text(self.dtype) else text
 
     def slope(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
         """Log of d score / d value where a value is in a bin, 0 elsewhere: (n,)."""
@@ -205,6 +208,10 @@ class Coded:
         step = np.maximum(np.diff(knots)[at], 1e-12 * max(1.0, abs(knots).max()))
         log_density = math.log(self.bins / (len(knots) - 1)) - np.log(step)
         return np.where(choice < self.bins, log_density + 0.5 * score**2 + 0.5 * math.log(2 * math.pi), 0.0)
+
+
+def _is_text(dtype: str) -> bool:
+    return dtype in ("object", "str") or "string" in dtype
 
 
 def fit_column(column: Column, values: Any) -> Coded:

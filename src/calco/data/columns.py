@@ -137,7 +137,7 @@ def are_dates(values: Any) -> bool:
     """Whether all of some values, as text, are dates."""
     import pandas as pd
 
-    read: Any = pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601")
+    read: Any = pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601", utc=True)
     return bool(read.notna().all())
 
 
@@ -171,7 +171,7 @@ def numbers(present: Any, name: str, about: str) -> np.ndarray:
 
 
 def dates(present: Any, name: str, about: str) -> np.ndarray:
-    """A column without missing values as seconds since 1970, float64.
+    """A column without missing values as seconds since 1970 in UTC, float64.
 
     Raises:
         RequestError: one is no date.
@@ -182,7 +182,8 @@ def dates(present: Any, name: str, about: str) -> np.ndarray:
         stamps = pd.to_datetime(present, utc=True, format="ISO8601" if present.dtype.kind == "O" else None)
     except (ValueError, TypeError) as error:
         raise RequestError(f"The column {name} of {about} is to be a date, and one is none: {error}.") from error
-    return ((stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(1, unit="s")).to_numpy()
+    # In microseconds dates of all years from 1 to 9999 have room.
+    return stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
 
 
 def read_columns(path: Path) -> dict[str, str]:

@@ -22,9 +22,9 @@ from calco.data import Schema, SeriesSchema
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator, classes_for
 from calco.maths import noise
+from calco.maths.coordinates import Components, Innovations, Plain, White
 from calco.maths.mixed import Piece, counted
-from calco.maths.whitening import Whitening
-from calco.nets.denoising import Denoiser, in_one
+from calco.nets.denoising import Denoiser
 from calco.training import Training
 
 LEAST, MOST = 0.002, 24.0
@@ -33,6 +33,8 @@ thrice the root of how many values an example has where that is more, up to 80: 
 drown them."""
 SCATTERED = 0.25
 """Share of the series of which something is told that are told random values, as where some are missing, not their past."""
+LONG = 256
+"""Moments up to which series are cleaned in coordinates of their own."""
 CURVE = 7.0
 """How much closer together those are where noise is weak."""
 
@@ -52,7 +54,7 @@ class DiffusionModel(Model):
         level: mean and deviation of the logarithm of the noise's deviation in training, over that of the data.
         stages: levels of noise that sampling passes through.
         pieces: what the channels are, where they are of several kinds: missing values then do not count.
-        whitening: coordinates to clean examples in; none for their own.
+        coordinates: to clean examples in; their values if none are given.
     """
 
     continuous = True
@@ -73,10 +75,10 @@ class DiffusionModel(Model):
         level: tuple[float, float] = (-0.5, 1.4),
         stages: int = 24,
         pieces: tuple[Piece, ...] = (),
-        whitening: Whitening | None = None,
+        coordinates: Plain | White | None = None,
     ) -> None:
         super().__init__()
-        self.whitening = whitening
+        self.coordinates = coordinates or Plain()
         self.denoiser, self.shape, self.spread, self.bounded = denoiser, shape, spread, bounded
         self.classes, self.told, self.actions, self.spectral = classes, told, actions, spectral
         self.level, self.stages, self.pieces = level, stages, pieces
@@ -84,22 +86,20 @@ class DiffusionModel(Model):
     def clean(self, x: Tensor, strength: Tensor, given: Tensor, known: Tensor, y: Tensor | None = None) -> Tensor:
         """The expected example given a noisy one: (n, ...) and the noise's deviation (n,) to (n, ...).
 
-        Known values, those of `given` where `known` is 1, are given back; whitened coordinates mix them with others, and the
-        net is but told of them.
+        Both are in the model's coordinates, `given` and `known` are values and where they are known, 1 or 0. Coordinates that
+        are settled by known values are given back; of other known values the net is but told.
         """
         s = strength.view(-1, *[1] * (x.ndim - 1))
         whole = (s.square() + self.spread**2).sqrt()
-        fixed = known > 0 if self.whitening is None else torch.zeros_like(known, dtype=torch.bool)
-        x = torch.where(fixed, given, x)
-        seen = torch.where(fixed, 0.0, x / whole)
+        fixed, held = self.coordinates.settled(known), self.coordinates(given)
+        seen = torch.where(fixed, held / self.spread, x / whole)
         out = self.denoiser(seen, strength.log() / 4, given / self.spread, known, y if self.classes else None)
         found = (self.spread / whole).square() * x + s * self.spread / whole * out.to(x.dtype)
-        return torch.where(fixed, given, found if self.whitening is None else found * self.whitening.kept)
+        return torch.where(fixed, held, found)
 
     def begin(self, batches: Iterable[Batch]) -> None:
         """Coordinates are those of some training examples."""
-        if self.whitening is not None:
-            self.whitening.fit(torch.cat([self.seen(batch.x) for batch in batches]))
+        self.coordinates.fit(self.seen(batch.x) for batch in batches)
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the weighted squared error of cleaned examples, and that of their spectra."""
@@ -112,15 +112,15 @@ class DiffusionModel(Model):
         mean, deviation = self.level
         strength = self.spread * torch.exp(mean + deviation * noise.normal(x.flatten(1)[:, 0]))
         s = strength.view(-1, *[1] * (x.ndim - 1))
-        clean = x if self.whitening is None else self.whitening(x)
+        clean = self.coordinates(x)
         found = self.clean(clean + s * noise.normal(x), strength, x * known, known, y)
         weight = (s.square() + self.spread**2) / (s * self.spread).square()
         wrong = counted(x, self.pieces) * (found - clean)
         error = (weight * wrong.square()).mean()
         if not self.spectral:
             return error, {}
-        wrong = wrong if self.whitening is None else self.whitening.turned(wrong)
-        spectrum = (weight.sqrt() * torch.view_as_real(torch.fft.rfft(wrong, norm="ortho")).norm(dim=-1)).mean()
+        waves = torch.fft.rfft(self.coordinates.turned(wrong), norm="ortho")
+        spectrum = (weight.sqrt() * torch.view_as_real(waves).norm(dim=-1)).mean()
         return error + self.spectral * spectrum, {"error": error, "spectrum": spectrum}
 
     def pattern(self, x: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class DiffusionModel(Model):
                 again = (ahead - self.clean(ahead, then.expand(len(x)), given, known, y)) / then
                 ahead = x + (then - now) * 0.5 * (slope + again)
             x = ahead
-        x = torch.where(known > 0, given, x if self.whitening is None else self.whitening.back(x))
+        x = torch.where(known > 0, given, self.coordinates.back(x))
         return (0.5 + 0.5 * x).clamp(0, 1) if self.bounded else x
 
 
@@ -196,9 +196,9 @@ class Diffusion(Estimator):
     """Denoising diffusion: samples by cleaning noise step by step, also given a part of an example.
 
     Args:
-        width: numbers that a piece is thought of with: a vector, a series of up to 1,024 values, a part of others.
+        width: numbers that a piece is thought of with: a vector, a series of up to 256 values, a part of others.
         depth: blocks of the net.
-        heads: of attention.
+        heads: of attention, by which parts of images look at one another.
         dropout: share of hidden units dropped in training.
         told: share of the training examples of which some values are told, so that the rest can be sampled given those; of
             series, mostly their past.
@@ -252,8 +252,9 @@ class Diffusion(Estimator):
         classes = classes_for(self, schema)
         image = len(schema.shape) == 3
         series = isinstance(schema, SeriesSchema)
+        net = Denoiser(schema.shape, self.width, self.depth, self.heads, classes, self.dropout)
         return DiffusionModel(
-            Denoiser(schema.shape, self.width, self.depth, self.heads, classes, self.dropout),
+            net,
             schema.shape,
             spread=0.5 if image else 1.0,
             bounded=image,
@@ -264,5 +265,12 @@ class Diffusion(Estimator):
             level=(self.level, self.level_spread),
             stages=self.stages,
             pieces=schema.pieces,
-            whitening=Whitening(schema.shape) if series and not schema.pieces and in_one(schema.shape) else None,
+            coordinates=_coordinates(schema.shape, net.tokens) if series and not schema.pieces else None,
         )
+
+
+def _coordinates(shape: tuple[int, ...], tokens: int) -> Plain | White:
+    """Those that suit a net that sees a series as so many pieces."""
+    if shape[1] > LONG:
+        return Plain()
+    return Innovations(shape) if tokens > 1 else Components(shape)

@@ -10,7 +10,7 @@ from calco.nets.patches import patch_of
 
 FREQUENCIES = 64
 """Sines and cosines that a level of noise is told by."""
-WHOLE, PART, TOKENS = 1024, 256, 128
+WHOLE, PART, TOKENS = 256, 32, 128
 """Values of a series up to which it is one piece; values of a piece of longer ones, and pieces at most."""
 
 
@@ -30,45 +30,66 @@ class Level(nn.Module):
         return found if self.labels is None or y is None else found + self.labels(y)
 
 
-class Block(nn.Module):
-    """Attention and a perceptron, each a residual branch that begins at zero and is scaled by the level of noise.
+class Attention(nn.Module):
+    """Pieces look at those that are like what they ask for."""
 
-    After Peebles and Xie (2023). Without heads, the perceptron alone.
-    """
-
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        branches = 2 if heads else 1
-        self.told = nn.Linear(width, 3 * branches * width)
+        self.look, self.seen = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, tokens, width) to the same."""
+        q, k, v = self.look(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.seen(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Mixing(nn.Module):
+    """A perceptron over the pieces, the same for each of their numbers (Tolstikhin et al. 2021).
+
+    Moments of series have their places: this is twice as fast as attention, and samples as well.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.think = nn.Sequential(nn.Linear(tokens, 2 * tokens), nn.GELU(), nn.Linear(2 * tokens, tokens))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, tokens, width) to the same."""
+        return self.think(x.transpose(1, 2)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """What looks at other pieces, if any, and a perceptron, each a residual branch that begins at zero.
+
+    They are shifted and scaled by the level of noise, after Peebles and Xie (2023).
+    """
+
+    def __init__(self, width: int, look: nn.Module | None, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.look = look
+        self.told = nn.Linear(width, (6 if look else 3) * width)
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        if heads:
-            self.look, self.seen = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.think = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Dropout(dropout), nn.Linear(4 * width, width)
-        )
+        self.think = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(n, tokens, width) and (n, width) to (n, tokens, width)."""
-        told = self.told(F.silu(level))[:, None].chunk(6 if self.heads else 3, 2)
-        if self.heads:
+        told = self.told(F.silu(level))[:, None].chunk(6 if self.look else 3, 2)
+        if self.look:
             shift, scale, gate = told[3:]
-            x = x + gate * self._attend(self.norm(x) * (1 + scale) + shift)
+            x = x + gate * self.look(self.norm(x) * (1 + scale) + shift)
         shift, scale, gate = told[:3]
         return x + gate * self.think(self.norm(x) * (1 + scale) + shift)
-
-    def _attend(self, x: Tensor) -> Tensor:
-        q, k, v = self.look(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.seen(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Denoiser(nn.Module):
     """Noisy examples to what they are without, or whatever else is learned of them.
 
-    An image is cut into patches, and a series of more than `WHOLE` values into pieces of moments; all else is one piece, which
-    is many times faster than to look from moment to moment and samples as well. Pieces look at one another in `depth` blocks.
+    An image is cut into patches, which look at one another in `depth` blocks, and a series of more than `WHOLE` values into
+    pieces of moments, which are mixed; all else is one piece, which is many times faster, and samples as well while there are
+    few values.
 
     Args:
         shape: of an example, (channels, *sides) or (features,).
@@ -87,11 +108,11 @@ class Denoiser(nn.Module):
         self.piece = _piece(shape)
         self.grid = tuple(-(-side // piece) for side, piece in zip(shape[1:], self.piece, strict=True))
         values = shape[0] * math.prod(self.piece)
-        tokens = math.prod(self.grid)
+        self.tokens = tokens = math.prod(self.grid)
         self.level = Level(width, classes)
         self.enter = nn.Linear(3 * values, width)
         self.places = nn.Parameter(0.02 * torch.randn(tokens, width))
-        self.blocks = nn.ModuleList(Block(width, heads if tokens > 1 else 0, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, self._look(width, heads, tokens), dropout) for _ in range(depth))
         self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, values)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
@@ -111,6 +132,11 @@ class Denoiser(nn.Module):
         for block in self.blocks:
             h = block(h, told)
         return self._joined(self.leave(self.norm(h)))
+
+    def _look(self, width: int, heads: int, tokens: int) -> nn.Module | None:
+        if tokens == 1:
+            return None
+        return Mixing(tokens) if len(self.grid) == 1 else Attention(width, heads)
 
     def _cut(self, x: Tensor) -> Tensor:
         """(n, channels, *sides) to (n, pieces, values)."""
@@ -137,15 +163,10 @@ class Denoiser(nn.Module):
         return x[(..., *(slice(side) for side in self.shape[1:]))]
 
 
-def in_one(shape: tuple[int, ...]) -> bool:
-    """Whether a series is one piece."""
-    return len(shape) == 2 and math.prod(shape) <= WHOLE
-
-
 def _piece(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Sides of a piece of an image, or of a series."""
     channels, *sides = shape
     if len(sides) == 1:
         length = sides[0]
-        return (length if in_one(shape) else max(1, PART // channels, -(-length // TOKENS)),)
+        return (length if channels * length <= WHOLE else max(1, PART // channels, -(-length // TOKENS)),)
     return (patch_of((sides[0], sides[1])),) * len(sides) if sides else ()
