@@ -109,7 +109,7 @@ class Components(White):
 
 
 class Innovations(White):
-    """Errors of the best linear prediction of values from those before in their channel, for nets that see moments and channels.
+    """Errors of the best linear prediction of values from those before in their channel, for nets that go by moments.
 
     A value that often stays as it was is an innovation that often is 0, which components would mix with all others.
     """
@@ -126,11 +126,8 @@ class Innovations(White):
             root[:, t:, t] = left[:, t:, t] * (kept[:, t] / deviation.clamp_min(FINE))[:, None]
             left = left - root[:, :, None, t] * root[:, None, :, t]
         whole = root + torch.diag_embed(1 - kept)
-        return (
-            root,
-            torch.linalg.solve_triangular(whole, torch.eye(len(whole[0])).to(whole).expand_as(whole), upper=False),
-            kept,
-        )
+        unit = torch.eye(whole.shape[1]).to(whole).expand_as(whole)
+        return root, torch.linalg.solve_triangular(whole, unit, upper=False), kept
 
     def settled(self, known: Tensor) -> Tensor:
         """Also those of a past that is known from the beginning."""
