@@ -134,10 +134,13 @@ def test_patterns_are_pasts_and_what_is_chosen(monkeypatch):
     assert 0.5 < throughout.float().mean().item() < 0.65
 
 
-def test_it_learns_waves_and_goes_on_with_them():
-    model = calco.Diffusion(96, depth=2, told=0.5, training={"steps": 800, "lr": 3e-3, "batch_size": 64, "ema": 0.99}).fit(
-        waves()
-    )
+@pytest.mark.parametrize(("pieces", "width", "steps"), [(1, 96, 500), (12, 32, 300)])
+def test_it_learns_waves_and_goes_on_with_them(pieces, width, steps, monkeypatch):
+    monkeypatch.setattr(denoising, "WHOLE", 256 // pieces)
+    monkeypatch.setattr(denoising, "PART", 2)
+    training = {"steps": steps, "lr": 3e-3, "batch_size": 64, "ema": 0.99}
+    model = calco.Diffusion(width, depth=2, told=0.5, training=training).fit(waves())
+    assert model.model_.denoiser.tokens == pieces
     made = model.sample(200)
     radius = np.sqrt((made**2).sum(2))
     assert abs(radius - 1).mean() < 0.15

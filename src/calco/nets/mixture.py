@@ -22,7 +22,7 @@ class GaussianMixture(nn.Module):
         from sklearn.mixture import GaussianMixture as Mixture
 
         used = min(len(self.weights), len(codes))
-        data = codes.detach().cpu().double().numpy()
+        data = codes.detach().cpu().to(self.means.dtype).numpy()  # float64 would take twice as long
         # The floor under the variances keeps dead code units from breaking the factorisation.
         floor = 1e-6 + 1e-4 * float(data.var())
         mixture = Mixture(used, reg_covar=floor, max_iter=50, tol=1e-2, random_state=0, init_params="k-means++")
@@ -30,7 +30,7 @@ class GaussianMixture(nn.Module):
         self.weights.zero_()
         self.weights[:used] = torch.as_tensor(mixture.weights_)
         self.means[:used] = torch.as_tensor(mixture.means_)
-        self.factors[:used] = torch.linalg.cholesky(torch.as_tensor(mixture.covariances_)).to(self.factors.dtype)
+        self.factors[:used] = torch.linalg.cholesky(torch.as_tensor(mixture.covariances_).double()).to(self.factors.dtype)
 
     def sample(self, n: int) -> Tensor:
         """(n, features)."""
