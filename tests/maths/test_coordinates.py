@@ -1,9 +1,11 @@
-"""Coordinates of series: uncorrelated within a channel, of deviation 1, settled by the past, and back."""
+"""Coordinates of series: uncorrelated, of deviation 1, settled by the past, and back."""
 
 import pytest
 import torch
 
-from calco.maths.coordinates import Innovations
+from calco.maths.coordinates import Components, Innovations
+
+KINDS = pytest.mark.parametrize("kind", [Components, Innovations])
 
 
 def data(n=5000):
@@ -13,36 +15,40 @@ def data(n=5000):
     return walk + 0.5
 
 
-def test_coordinates_are_white_and_come_back(float64):
+@KINDS
+def test_coordinates_are_white_and_come_back(float64, kind):
     x = data()
-    new = Innovations((2, 6))
+    new = kind((2, 6))
     new.fit([x[:2000], x[2000:]])
     z = new(x)
     assert int(new.kept.sum()) == 9
-    for channel, moments in ((0, 6), (1, 3)):
-        flat = z[:, channel, :moments]
-        assert torch.allclose(flat.T @ flat / len(flat), torch.eye(moments), atol=1e-8)
+    for channels in [slice(0, 2)] if kind is Components else [slice(0, 1), slice(1, 2)]:
+        flat = z[:, channels][:, new.kept.view(2, 6)[channels] > 0]
+        assert torch.allclose(flat.T @ flat / len(flat), torch.eye(flat.shape[1]), atol=1e-8)
     assert new.back(z).allclose(x, atol=1e-8)
     assert new.turned(z[:10] - z[10:20]).allclose(x[:10] - x[10:20], atol=1e-8)
 
 
-def test_noise_where_nothing_moves_is_left_out(float64):
-    new = Innovations((2, 6))
+@KINDS
+def test_noise_where_nothing_moves_is_left_out(float64, kind):
+    new = kind((2, 6))
     new.fit([data()])
     back = new.back(torch.randn(100, 2, 6))
     assert (back[:, 1, 3:] - back[:, 1, 2:3]).abs().max().item() < 1e-8
 
 
-def test_few_examples_say_nothing():
-    new = Innovations((2, 6))
-    new.fit([data(11)])
+@pytest.mark.parametrize(("kind", "few"), [(Components, 23), (Innovations, 11)])
+def test_few_examples_say_nothing(kind, few):
+    new = kind((2, 6))
+    new.fit([data(few)])
     x = data(5)
     assert new(x).equal(x)
     assert new.back(x).equal(x)
 
 
-def test_low_precision_is_not_for_coordinates():
-    new = Innovations((2, 6))
+@KINDS
+def test_low_precision_is_not_for_coordinates(kind):
+    new = kind((2, 6))
     new.fit([data()])
     x = data(50)
     with torch.autocast("cpu", torch.bfloat16):
