@@ -1,10 +1,12 @@
 """Runs in a process of their own, for tests that kill it or start several.
 
-Arguments: a folder whose run goes on; or, as JSON, for each folder to make the family and the settings of a run.
+`go_on` is what a forked process does; as a program, for the processes of one run, it takes the same argument.
 """
 
 import json
 import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -19,12 +21,12 @@ def data(n: int = 70) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, 6, 5), dtype=np.uint8)
 
 
-def main(what: str) -> None:
+def work(what: str, tell: Callable[[int], None]) -> None:
+    """Go on with the run in a folder; or, told as JSON, for each folder make the family and the settings of a run."""
     torch.set_num_threads(1)
-    print("started", flush=True)
 
     def report(line: dict) -> None:
-        print(line["step"], flush=True)
+        tell(line["step"])
 
     if not what.startswith("{"):
         run = Run(what)
@@ -36,9 +38,14 @@ def main(what: str) -> None:
         fit(small(families()[name], training=settings), data(), validation=data(20), out=out, report=report)
 
 
-if __name__ == "__main__":
+def go_on(what: str, pipe: Connection) -> None:
+    """Work, and send each step reported, then the error if there was one."""
     try:
-        main(sys.argv[1])
+        work(what, pipe.send)
     except CalcoError as error:
-        print(error, file=sys.stderr)
+        pipe.send(str(error))
         sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], print)
