@@ -68,6 +68,7 @@ def kinds(n=400, seed=0, empty=0.0):
             "since": day,
             "zone": day.tz_localize("Europe/Rome"),
             "text": day.strftime("%Y-%m-%d"),
+            "arrow": pd.Series(day).astype("date32[pyarrow]"),
             "word": pd.array(rng.choice(["a", "b"], n), "string"),
         }
     )

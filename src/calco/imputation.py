@@ -97,7 +97,7 @@ def _with_draws(old: Any, holes: np.ndarray, drawn: np.ndarray, trained: str) ->
         own = {str(category): category for category in old.cat.categories}
         values = [own.get(str(value), value) for value in values]
         old = old.cat.add_categories([value for value in dict.fromkeys(values) if value not in set(own.values())])
-    elif old.dtype.kind == "M":
+    elif old.dtype.kind == "M" and isinstance(old.dtype, np.dtype | pd.DatetimeTZDtype):  # Arrow takes what was drawn
         stamps: Any = pd.to_datetime(pd.Series(values), utc=True)
         values = list(stamps.dt.tz_convert(old.dt.tz) if old.dt.tz else stamps.dt.tz_localize(None))
     elif len(kept) and isinstance(kept.iloc[0], str):

@@ -63,6 +63,14 @@ def test_dates_of_all_years_come_back(year):
     same(back, frame)
 
 
+@pytest.mark.parametrize("dtype", ["date32[pyarrow]", "timestamp[us][pyarrow]", "timestamp[us, tz=Europe/Rome][pyarrow]"])
+def test_dates_of_arrow_come_back(dtype):
+    days = pd.Series(np.datetime64("2020-01-01", "us") + np.arange(200) % 70 * np.timedelta64(1, "D"))
+    frame = pd.DataFrame({"day": days.astype(dtype)})
+    schema = infer_schema(open_data(frame))
+    same(schema.decode(schema.encode(frame)), frame)
+
+
 def test_dates_of_mixed_zones_are_moments():
     text = [f"2024-03-{1 + i % 28:02}T12:00:00+0{i % 3}:00" for i in range(200)]
     schema = infer_schema(open_data(pd.DataFrame({"day": text})))

@@ -10,6 +10,8 @@ from torch import nn
 import calco
 from calco.contract import Batch
 from calco.errors import RequestError
+from calco.maths import noise
+from calco.maths.coordinates import Components, Innovations, Plain
 from calco.models import diffusion
 from calco.models.diffusion import DiffusionModel, strengths
 from calco.nets import denoising
@@ -107,6 +109,50 @@ def waves(n=300, length=12, seed=0, actions=()):
     return calco.series(x, channels=("sine", "cosine"), actions=actions)
 
 
+@pytest.mark.parametrize(
+    ("channels", "length", "kind"),
+    [(2, 12, Components), (1, 256, Components), (2, 129, Innovations), (1, 257, Plain), (2, 0, Plain)],
+)
+def test_coordinates_suit_the_net_and_are_learned(channels, length, kind, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, length or 12, channels)).cumsum(1)
+    x[0, 0, 0] = x[0, 0, 0] if length else np.nan  # what is missing has no coordinates
+    model = calco.Diffusion(16, depth=1, training={"steps": 1}).fit(calco.series(x), out=tmp_path / "run")
+    found = model.model_.coordinates
+    assert type(found) is kind
+    if kind is not Plain:
+        assert found(model.schema_.encode(x)).std(0).sub(1).abs().max().item() < 0.1
+        again = calco.load(tmp_path / "run").model_.coordinates
+        assert again.root.equal(found.root)
+
+
+def test_the_spectrum_is_that_of_values(float64):
+    model = calco.Diffusion(16, depth=1, level_spread=0).build(infer(waves())).double().eval()
+    torch.manual_seed(0)
+    x, strength, nothing = torch.randn(200, 2, 12).cumsum(2), torch.full((200,), math.exp(-0.5)), torch.zeros(200, 2, 12)
+    model.begin([Batch(x)])
+    torch.manual_seed(1)
+    _, terms = model.losses(x, nothing, None)
+    torch.manual_seed(1)
+    noise.normal(strength)  # of the level, which is always the same
+    clean = model.coordinates(x)
+    found = model.clean(clean + strength[0] * noise.normal(x), strength, nothing, nothing)
+    wrong = model.coordinates.back(found) - model.coordinates.back(clean)
+    weight = (strength[0] ** 2 + 1).sqrt() / strength[0]
+    assert terms["spectrum"].item() == pytest.approx((weight * torch.fft.rfft(wrong, norm="ortho").abs()).mean().item())
+
+
+def test_what_is_settled_is_seen_without_noise(float64):
+    model = calco.Diffusion(16, depth=1).build(infer(waves())).double()
+    model.coordinates = Innovations((2, 12))
+    inputs = []
+    model.denoiser.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    x, known = torch.randn(5, 2, 12), torch.zeros(5, 2, 12)
+    known[:, :, :7] = 1
+    model.clean(x + 10 * torch.randn_like(x), torch.full((5,), 10.0), x * known, known)
+    assert torch.equal(inputs[0][:, :, :7], x[:, :, :7])
+
+
 def test_some_are_told_values_here_and_there():
     model = calco.Diffusion(16, depth=1, told=0.5).build(infer(waves()))
     torch.manual_seed(0)
@@ -154,7 +200,7 @@ def test_it_learns_waves_and_goes_on_with_them(pieces, width, steps, monkeypatch
 
 def test_impossible_nets_are_refused():
     with pytest.raises(RequestError, match="multiple of the 4 heads"):
-        calco.Diffusion(30).fit(waves())
+        calco.Diffusion(30).fit("digits")
     with pytest.raises(RequestError, match="needs labels"):
         calco.Diffusion(16, conditional=True).fit(waves())
 

@@ -118,3 +118,13 @@ def test_mixture_density_against_torch_and_its_own_draws():
     assert torch.allclose(draws.mean(0), codes.mean(0), atol=0.1)
     assert torch.allclose(draws.T.cov(), codes.T.cov(), atol=0.2)
     assert mixture(codes).mean() > GaussianMixture(2)(codes).mean() + 1
+
+
+def test_a_mixture_is_as_exact_far_from_the_origin():
+    torch.manual_seed(0)
+    codes = torch.randn(500, 2, dtype=torch.float64)
+    near, far = GaussianMixture(2), GaussianMixture(2)
+    near.fit(codes)
+    far.fit(codes + 2.0**20)
+    assert torch.allclose(far.factors, near.factors, atol=1e-4)
+    assert torch.allclose(far.means - 2.0**20, near.means, atol=0.1)

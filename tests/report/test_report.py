@@ -63,6 +63,18 @@ def test_a_table_has_rows_columns_pairs_and_distances(tmp_path):
     assert {"nurse", "smith", "clerk"} & set(re.findall(r"<td>(\w+)", samples))
 
 
+def test_a_page_is_of_what_the_model_is_now(tmp_path):
+    source = calco.series(np.random.default_rng(0).normal(size=(60, 12, 2)))
+    model = calco.VAE(latent=2, width=8, training=SHORT)
+    drawn = []
+    for lr in (1e-3, 1.0):
+        model.set_params(training={**SHORT, "lr": lr}).fit(source)
+        write_report([model], source, tmp_path / "page.html", figures=[[]])
+        page = (tmp_path / "page.html").read_text()
+        drawn.append(page[page.index("<h2>Autocorrelations</h2>") : page.index("<h2>Data and samples on one map</h2>")])
+    assert drawn[0] != drawn[1]
+
+
 def test_series_have_autocorrelations_and_a_map(tmp_path):
     moments = np.arange(200)
     waves = np.stack((np.sin(moments / 5), np.cos(moments / 5)), 1)

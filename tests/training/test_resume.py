@@ -28,7 +28,7 @@ def start(folder, name="", settings=None):
     """A process that goes on with the run in a folder, or begins one of a family, and what it tells."""
     what = json.dumps({str(folder): [name, settings]}) if name else str(folder)
     told, tell = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=go_on, args=(what, tell))
+    process = PROCESSES.Process(target=go_on, args=(what, tell), daemon=True)
     process.start()
     tell.close()  # so that its end is seen here
     return process, told
@@ -45,7 +45,8 @@ def kill_at(started, step, number=signal.SIGKILL):
             if isinstance(line, str):
                 error = line
             elif line >= step and not sent:
-                os.kill(process.pid, number)
+                with contextlib.suppress(ProcessLookupError):  # it may have ended since
+                    os.kill(process.pid, number)
                 sent = True
     process.join(60)
     return process.exitcode, error

@@ -192,7 +192,8 @@ class Coded:
         gone = np.isnan(seconds)
         moments = np.round(np.where(gone, 0, seconds) * 1e6).astype(np.int64).astype("datetime64[us]")
         stamps = pd.Series(np.where(gone, np.datetime64("NaT"), moments))
-        if self.dtype.startswith("datetime64"):
+        if self.dtype.startswith(("datetime64", "timestamp", "date32")):
+            # Of Arrow's dtypes none has a zone by that name: they take what has none for UTC.
             zone = getattr(pd.api.types.pandas_dtype(self.dtype), "tz", None)
             return (stamps.dt.tz_localize("UTC") if zone else stamps).astype(self.dtype)
         days = not self.grain % 86400 and self.grain

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from calco.data.columns import DROPPED, DTYPES, are_dates, dtype_of
+from calco.data.columns import DROPPED, DTYPES, are_dates, dtype_of, moments
 from calco.errors import RequestError
 
 ROWS = 1 << 18
@@ -78,7 +78,6 @@ class Gathered:
         return "date" if are_dates(present.head(1)) and are_dates(present) else "text"
 
     def _write(self, values: Any, first: int) -> None:
-        import pandas as pd
 
         if not len(values):
             return
@@ -87,9 +86,7 @@ class Gathered:
             self.fractions.append((first, first + len(values), fractional))
             found = values.to_numpy(np.float64, na_value=np.nan) if fractional else values.to_numpy(np.int64)
         elif self.kind == "date":
-            text = values.dtype.kind != "M"
-            stamps: Any = pd.to_datetime(values.astype(str).where(values.notna(), None) if text else values, utc=True)
-            found = stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+            found = moments(values if values.dtype.kind == "M" else values.astype(object).where(values.notna(), None))
         else:
             found = self._coded(values)
         self.file.write(found.tobytes())

@@ -176,14 +176,23 @@ def dates(present: Any, name: str, about: str) -> np.ndarray:
     Raises:
         RequestError: one is no date.
     """
-    import pandas as pd
 
     try:
-        stamps = pd.to_datetime(present, utc=True, format="ISO8601" if present.dtype.kind == "O" else None)
+        return moments(present).astype(np.int64) / 1e6
     except (ValueError, TypeError) as error:
         raise RequestError(f"The column {name} of {about} is to be a date, and one is none: {error}.") from error
-    # In microseconds dates of all years from 1 to 9999 have room.
-    return stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
+
+
+def moments(values: Any) -> np.ndarray:
+    """A column of dates, or of text that says dates, in UTC; in microseconds those of all years from 1 to 9999 have room.
+
+    Raises:
+        ValueError: one is no date.
+    """
+    import pandas as pd
+
+    stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind == "O" else None)
+    return stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
 
 
 def read_columns(path: Path) -> dict[str, str]:

@@ -59,11 +59,14 @@ class White(nn.Module):
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Take what examples (n, channels, length) have; of fewer than twice as many as a part has values nothing is taken."""
-        x = torch.cat(list(batches)).double().reshape(-1, *self.sides)
-        if len(x) < 2 * self.sides[1]:
+        count, total, products = 0, torch.zeros(()), torch.zeros(())
+        for batch in batches:
+            x = batch.double().reshape(-1, *self.sides)
+            count, total, products = count + len(x), total + x.sum(0), products + torch.einsum("nps,npt->pst", x, x)
+        if count < 2 * self.sides[1]:
             return
-        mean = x.mean(0)
-        root, inverse, kept = self.factors(torch.einsum("nps,npt->pst", x - mean, x - mean) / len(x))
+        mean = total / count
+        root, inverse, kept = self.factors(products / count - mean[:, :, None] * mean[:, None])
         self.mean.copy_(mean)
         self.root.copy_(root)
         self.inverse.copy_(inverse)
@@ -119,12 +122,13 @@ class Innovations(White):
 
     def factors(self, covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The Cholesky factor, without columns for values that those before them tell."""
-        left, root, kept = covariance, torch.zeros_like(covariance), torch.zeros_like(covariance[..., 0])
+        left, root, kept = covariance.clone(), torch.zeros_like(covariance), torch.zeros_like(covariance[..., 0])
         for t in range(left.shape[1]):
             deviation = left[:, t, t].clamp_min(0).sqrt()
             kept[:, t] = deviation > FINE
             root[:, t:, t] = left[:, t:, t] * (kept[:, t] / deviation.clamp_min(FINE))[:, None]
-            left = left - root[:, :, None, t] * root[:, None, :, t]
+            column = root[:, t + 1 :, t]
+            left[:, t + 1 :, t + 1 :] -= column[:, :, None] * column[:, None]
         whole = root + torch.diag_embed(1 - kept)
         unit = torch.eye(whole.shape[1]).to(whole).expand_as(whole)
         return root, torch.linalg.solve_triangular(whole, unit, upper=False), kept

@@ -247,10 +247,10 @@ class Diffusion(Estimator):
         at_least(self, 2, "stages")
         at_least(self, 0, "spectral", "level_spread")
         below_one(self, "dropout", "told")
-        if self.width % self.heads:
-            raise RequestError(f"width is {self.width}: it must be a multiple of the {self.heads} heads.")
         classes = classes_for(self, schema)
         image = len(schema.shape) == 3
+        if image and self.width % self.heads:
+            raise RequestError(f"width is {self.width}: for images it must be a multiple of the {self.heads} heads.")
         series = isinstance(schema, SeriesSchema)
         net = Denoiser(schema.shape, self.width, self.depth, self.heads, classes, self.dropout)
         return DiffusionModel(

@@ -22,14 +22,16 @@ class GaussianMixture(nn.Module):
         from sklearn.mixture import GaussianMixture as Mixture
 
         used = min(len(self.weights), len(codes))
-        data = codes.detach().cpu().to(self.means.dtype).numpy()  # float64 would take twice as long
+        codes = codes.detach().cpu().double()
+        centre = codes.mean(0)
+        data = (codes - centre).to(self.means.dtype).numpy()  # float64 would take twice as long
         # The floor under the variances keeps dead code units from breaking the factorisation.
-        floor = 1e-6 + 1e-4 * float(data.var())
+        floor = 1e-6 + 1e-4 * float(codes.var(correction=0))
         mixture = Mixture(used, reg_covar=floor, max_iter=50, tol=1e-2, random_state=0, init_params="k-means++")
         mixture.fit(data)
         self.weights.zero_()
         self.weights[:used] = torch.as_tensor(mixture.weights_)
-        self.means[:used] = torch.as_tensor(mixture.means_)
+        self.means[:used] = centre + torch.as_tensor(mixture.means_)
         self.factors[:used] = torch.linalg.cholesky(torch.as_tensor(mixture.covariances_).double()).to(self.factors.dtype)
 
     def sample(self, n: int) -> Tensor:

@@ -39,11 +39,15 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
     return figure, panels[:count]
 
 
-@lru_cache(maxsize=8)  # the sections that follow one another look at the same, a model each
 def _both(estimator: Estimator, source: Source, kind: type) -> tuple[Tensor, Tensor] | None:
     """Data and as many samples as the model sees them; nothing where the schema is another or nothing is sampled."""
     if not isinstance(estimator.schema_, kind) or "sample" not in estimator.capabilities_:
         return None
+    return _taken(estimator.model_, estimator, source)
+
+
+@lru_cache(maxsize=8)  # the sections that follow one another look at the same, a model each
+def _taken(model: Any, estimator: Estimator, source: Source) -> tuple[Tensor, Tensor]:
     real = as_tensor(estimator, source, MOST)
     return real, drawn(estimator, len(real))
 
