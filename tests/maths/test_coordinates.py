@@ -37,6 +37,15 @@ def test_noise_where_nothing_moves_is_left_out(float64, kind):
     assert (back[:, 1, 3:] - back[:, 1, 2:3]).abs().max().item() < 1e-8
 
 
+@KINDS
+def test_what_hardly_moves_is_left_out_too(float64, kind):
+    x, new = data(), kind((2, 6))
+    x[:, 1, 3:] += 1e-3 * torch.randn(len(x), 3)
+    new.fit([x])
+    assert int(new.kept.sum()) == 9
+    assert (new.back(new(x)) - x).abs().max().item() < 0.01
+
+
 @pytest.mark.parametrize(("kind", "few"), [(Components, 23), (Innovations, 11)])
 def test_few_examples_say_nothing(kind, few):
     new = kind((2, 6))
