@@ -117,7 +117,7 @@ def test_coordinates_suit_the_net_and_are_learned(channels, length, kind, tmp_pa
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, length or 12, channels)).cumsum(1)
     x[0, 0, 0] = x[0, 0, 0] if length else np.nan  # what is missing has no coordinates
-    model = calco.Diffusion(16, depth=1, training={"steps": 1}).fit(calco.series(x), out=tmp_path / "run")
+    model = calco.Diffusion(10, depth=1, training={"steps": 1}).fit(calco.series(x), out=tmp_path / "run")
     found = model.model_.coordinates
     assert type(found) is kind
     if kind is not Plain:
