@@ -110,13 +110,19 @@ def waves(n=300, length=12, seed=0, actions=()):
 
 
 @pytest.mark.parametrize(
-    ("channels", "length", "kind"),
-    [(2, 12, Components), (1, 256, Components), (2, 129, Innovations), (1, 257, Plain), (2, 0, Plain)],
+    ("shape", "gaps", "kind"),
+    [
+        ((12, 2), False, Components),
+        ((256, 1), False, Components),
+        ((129, 2), False, Innovations),
+        ((257, 1), False, Plain),
+        ((12, 2), True, Plain),
+    ],
 )
-def test_coordinates_suit_the_net_and_are_learned(channels, length, kind, tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(600, length or 12, channels)).cumsum(1)
-    x[0, 0, 0] = x[0, 0, 0] if length else np.nan  # what is missing has no coordinates
+def test_coordinates_suit_the_net_and_are_learned(shape, gaps, kind, tmp_path):
+    x = np.random.default_rng(0).normal(size=(600, *shape)).cumsum(1)
+    if gaps:
+        x[0, 0, 0] = np.nan
     model = calco.Diffusion(10, depth=1, training={"steps": 1}).fit(calco.series(x), out=tmp_path / "run")
     found = model.model_.coordinates
     assert type(found) is kind

@@ -25,31 +25,26 @@ PROCESSES.set_forkserver_preload(["torch._dynamo", "tests.training.worker"])
 
 
 def start(folder, name="", settings=None):
-    """A process that goes on with the run in a folder, or begins one of a family, and what it tells."""
+    """A process that goes on with the run in a folder, or begins one of a family, what it tells and where its errors go."""
     what = json.dumps({str(folder): [name, settings]}) if name else str(folder)
     told, tell = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=go_on, args=(what, tell), daemon=True)
+    errors = folder.with_suffix(".errors")
+    process = PROCESSES.Process(target=go_on, args=(what, tell, errors), daemon=True)
     process.start()
     tell.close()  # so that its end is seen here
-    return process, told
+    return process, told, errors
 
 
 def kill_at(started, step, number=signal.SIGKILL):
-    """Kill a process when it reports a step, or let it end: its exit code and its error."""
-    process, told = started
-    error = ""
-    with told, contextlib.suppress(EOFError):
-        sent = False
-        while True:
-            line = told.recv()
-            if isinstance(line, str):
-                error = line
-            elif line >= step and not sent:
-                with contextlib.suppress(ProcessLookupError):  # it may have ended since
-                    os.kill(process.pid, number)
-                sent = True
-    process.join(60)
-    return process.exitcode, error
+    """Kill a process when it reports a step, or let it end: its exit code and its errors."""
+    process, told, errors = started
+    with told:
+        with contextlib.suppress(EOFError, ProcessLookupError):  # it may have ended
+            while told.recv() < step:
+                pass
+            os.kill(process.pid, number)
+        process.join(60)
+    return process.exitcode, errors.read_text()
 
 
 def weights(folder):
@@ -99,6 +94,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, tmp_path):
     code, errors = kill_at(start(tmp_path / "run", name, settings), 8, number)
     assert code == 1
     assert "calco resume" in errors
+    assert "Traceback" not in errors
     record = Run(tmp_path / "run").record
     assert record["status"] == "interrupted"
     small(families()[name], training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")

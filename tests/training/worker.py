@@ -4,9 +4,11 @@
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,12 +40,14 @@ def work(what: str, tell: Callable[[int], None]) -> None:
         fit(small(families()[name], training=settings), data(), validation=data(20), out=out, report=report)
 
 
-def go_on(what: str, pipe: Connection) -> None:
-    """Work, and send each step reported, then the error if there was one."""
+def go_on(what: str, pipe: Connection, errors: Path) -> None:
+    """Work, send each step reported, and write to a file what goes to standard error."""
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), 2)
     try:
         work(what, pipe.send)
     except CalcoError as error:
-        pipe.send(str(error))
+        print(error, file=sys.stderr)
         sys.exit(error.exit_code)
 
 

@@ -78,7 +78,6 @@ class Gathered:
         return "date" if are_dates(present.head(1)) and are_dates(present) else "text"
 
     def _write(self, values: Any, first: int) -> None:
-
         if not len(values):
             return
         if self.kind == "number":
@@ -86,7 +85,7 @@ class Gathered:
             self.fractions.append((first, first + len(values), fractional))
             found = values.to_numpy(np.float64, na_value=np.nan) if fractional else values.to_numpy(np.int64)
         elif self.kind == "date":
-            found = moments(values if values.dtype.kind == "M" else values.astype(object).where(values.notna(), None))
+            found = moments(values)
         else:
             found = self._coded(values)
         self.file.write(found.tobytes())

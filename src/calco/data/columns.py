@@ -176,7 +176,6 @@ def dates(present: Any, name: str, about: str) -> np.ndarray:
     Raises:
         RequestError: one is no date.
     """
-
     try:
         return moments(present).astype(np.int64) / 1e6
     except (ValueError, TypeError) as error:
