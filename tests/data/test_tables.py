@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 import torch
 from scipy.stats import norm
@@ -69,6 +70,13 @@ def test_dates_of_arrow_come_back(dtype):
     frame = pd.DataFrame({"day": days.astype(dtype)})
     schema = infer_schema(open_data(frame))
     same(schema.decode(schema.encode(frame)), frame)
+
+
+def test_dates_of_mixed_forms_are_read_from_arrow_too():
+    text = pd.Series(["2024-03-01", "2024-03-02T12:00:00"] * 100)
+    frame = pd.DataFrame({"day": text.astype(pd.ArrowDtype(pyarrow.string()))})
+    schema = infer_schema(open_data(frame))
+    assert schema.encode(frame).equal(infer_schema(open_data(text.to_frame("day"))).encode(text.to_frame("day")))
 
 
 def test_dates_of_mixed_zones_are_moments():

@@ -190,7 +190,7 @@ def moments(values: Any) -> np.ndarray:
     """
     import pandas as pd
 
-    stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind == "O" else None)
+    stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind in "OU" else None)
     return stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
 
 
