@@ -6,11 +6,24 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# The same examples each time: a test that fails in one place fails in all. HYPOTHESIS_MAX_EXAMPLES asks for more of them.
+hypothesis.settings.register_profile(
+    "calco",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=int(os.environ.get("HYPOTHESIS_MAX_EXAMPLES", "20")),
+    # Fixtures that every test has (`alone`) are per test, not per example, which is what is wanted.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("calco")
 
 
 @pytest.fixture(autouse=True)
