@@ -8,10 +8,14 @@ from torch import Tensor, nn
 
 
 class Batch(NamedTuple):
-    """What a model sees: examples `x` of shape (n, ...), floats, and perhaps class indices `y` of shape (n,)."""
+    """What a model sees: examples `x` of shape (n, ...), floats, and perhaps class indices `y` of shape (n,).
+
+    Where it is a part of a larger batch, `shared` is the mean over all parts of what `Model.shared` gives for each.
+    """
 
     x: Tensor
     y: Tensor | None = None
+    shared: Tensor | None = None
 
 
 class Turn(NamedTuple):
@@ -42,6 +46,9 @@ class Model(nn.Module):
     whole_batch = False
     """Whether its loss is of a batch as a whole: then parts or processes, each with its own, do not give the step of one."""
 
+    chained = False
+    """Whether samples are states of a few chains, so that all are drawn at once."""
+
     def players(self) -> Mapping[str, Sequence[nn.Module]]:
         """Who is optimised: the child modules of each player. One player with all nets unless a family says more."""
         return {"model": list(self.children())}
@@ -52,6 +59,13 @@ class Model(nn.Module):
         Random numbers come from `calco.maths.noise`, so that a step is a function of (seed, step, share of the batch).
         """
         raise NotImplementedError
+
+    def shared(self, batch: Batch) -> Tensor | None:
+        """Numbers of a part of a batch, (k,), whose means over all parts its loss needs, if any: what a mean is over, for one.
+
+        Asked for before the turns of a batch in parts, with the noise of their first.
+        """
+        return None
 
     def pace(self, child: nn.Module) -> float:
         """The factor of the learning rate by which a child learns."""

@@ -165,7 +165,7 @@ class Loop:
                 yield Batch(x.to(device), None if y is None else y.to(device))
 
     def _tell(self, line: dict[str, Any]) -> None:
-        if not self.accelerator.is_main_process:
+        if self.accelerator.process_index:
             return
         if self.run is not None:
             self.run.log(line)
@@ -176,7 +176,7 @@ class Loop:
 
     def save(self) -> None:
         """Replace the checkpoint by the present state."""
-        if self.run is None or not self.accelerator.is_main_process:
+        if self.run is None or self.accelerator.process_index:
             return
         self.progress.scaler = self.learner.scaler.state_dict()
         self.run.save_state(self.learner.tensors() | {f"best.{k}": v for k, v in self.best.items()}, vars(self.progress))
@@ -194,7 +194,7 @@ class Loop:
                     self.learner.scaler.load_state_dict(self.progress.scaler)
             except (TypeError, KeyError) as error:
                 raise RequestError(f"The checkpoint does not fit this calco; it is damaged or was edited: {error}") from error
-        if self.run is not None and self.accelerator.is_main_process:
+        if self.run is not None and not self.accelerator.process_index:
             self.run.rewind(self.progress.step)
 
 
@@ -249,7 +249,7 @@ def train(
     if held is None and (training.patience or training.keep == "best"):
         asked = "patience" if training.patience else "keep 'best'"
         raise RequestError(f"{asked} needs held-out data: give validation data, or set validation to a share such as 0.1.")
-    with torch.random.fork_rng(), kept():
+    with kept():
         loop = Loop(model, source, schema, training, held, run, report)
         loop.load()
         if training.trackers:
