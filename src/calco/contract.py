@@ -8,14 +8,28 @@ from torch import Tensor, nn
 
 
 class Batch(NamedTuple):
-    """What a model sees: examples `x` of shape (n, ...), floats, and perhaps class indices `y` of shape (n,).
-
-    Where it is a part of a larger batch, `shared` is the mean over all parts of what `Model.shared` gives for each.
-    """
+    """What a model sees: examples `x` of shape (n, ...), floats, and perhaps class indices `y` of shape (n,)."""
 
     x: Tensor
     y: Tensor | None = None
-    shared: Tensor | None = None
+
+
+class Part(Batch):
+    """A part of a larger batch; `shared` is the mean over all its parts of what `Model.shared` gives for each."""
+
+    shared: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, shared: Tensor) -> "Part":
+        """The same examples, told that."""
+        part = cls(*batch)
+        part.shared = shared
+        return part
+
+
+def shared_by(batch: Batch) -> Tensor | None:
+    """What the parts of a larger batch share; None of a batch that is whole."""
+    return batch.shared if isinstance(batch, Part) else None
 
 
 class Turn(NamedTuple):
@@ -61,7 +75,7 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def shared(self, batch: Batch) -> Tensor | None:
-        """Numbers of a part of a batch, (k,), whose means over all parts its loss needs, if any: what a mean is over, for one.
+        """Numbers of a part of a batch whose means over all parts its loss needs, if any: what a mean is over, for one.
 
         Asked for before the turns of a batch in parts, with the noise of their first.
         """

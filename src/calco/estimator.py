@@ -330,7 +330,9 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         estimator = cls.from_record(run.record, training=settings)
         estimator.run_ = run
         if weights:
-            model, saved = estimator.build(estimator.schema_), run.load_model()
+            saved = run.load_model()
+            with seeded(0):  # weights that are replaced
+                model = estimator.build(estimator.schema_)
             try:
                 model.load_state_dict(saved)
             except RuntimeError as error:

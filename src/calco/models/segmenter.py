@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from calco.contract import Batch, Model, Turn, Verdict
+from calco.contract import Batch, Model, Turn, Verdict, shared_by
 from calco.data import PlacesSchema, Schema, Source, open_data
 from calco.errors import RequestError, at_least
 from calco.estimator import Estimator
@@ -66,14 +66,14 @@ class SegmenterModel(Model):
         return augment(batch.x, _mask_of(batch)) if augment is not None else (batch.x, _mask_of(batch))
 
     def shared(self, batch: Batch) -> Tensor:
-        """What the places with a class count in all."""
+        """What the places with a class count in all: ()."""
         weights: Any = self.weights
-        return weight_of(self._changed(batch)[1], weights).float()[None]
+        return weight_of(self._changed(batch)[1], weights).float()
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the loss of augmented examples."""
         x, mask = self._changed(batch)
-        whole = None if batch.shared is None else batch.shared[0]
+        whole = shared_by(batch)
         scores, *coarser = self.net(x)
         loss = self._loss(scores, mask, whole)
         if self.deep:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from calco.contract import Batch, LogProb, Model, Turn
+from calco.contract import Batch, LogProb, Model, Turn, shared_by
 from calco.data import Schema
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator, classes_for, likelihood_for
@@ -100,7 +100,8 @@ class VAEModel(Model):
         reconstruction = -self._log_likelihood(batch, z[:, None]).mean()
         units = self._divergences(z, mean, log_var)
         kl = units.sum()
-        whole = units if batch.shared is None else batch.shared
+        shared = shared_by(batch)
+        whole = units if shared is None else shared
         paid = torch.where(whole > self.free_bits, units, self.free_bits).sum() if self.free_bits else kl
         terms = {"reconstruction": reconstruction, "kl": kl, "bound": reconstruction + kl}
         return Turn("model", reconstruction + self._weight * paid, terms)

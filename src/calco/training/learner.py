@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from calco.contract import Batch, Model
+from calco.contract import Batch, Model, Part
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.training.hardware import make_optimizer
 from calco.training.recipe import Training
+
+_CASTING = threading.Lock()
 
 
 class Learner:
@@ -70,16 +73,22 @@ class Learner:
         if not own:
             return batches
         mean: Any = self.accelerator.reduce(torch.stack(own).mean(0), "mean")
-        return [batch._replace(shared=mean) for batch in batches]
+        return [Part.of(batch, mean) for batch in batches]
 
     def _place(self, parts: int) -> tuple[int, int]:
         """Which of all parts the first one of this process is, and how many there are."""
         return self.accelerator.process_index * parts, self.accelerator.num_processes * parts
 
-    def _casts(self) -> torch.autocast:
+    @contextlib.contextmanager
+    def _casts(self) -> Iterator[None]:
         """Within this context weights that several forwards take in low precision are cast once."""
-        # Autocast forgets what it has cast when its outermost context ends; the nets' own contexts lie within this one.
-        return torch.autocast(self.accelerator.device.type, enabled=False)
+        if self.accelerator.mixed_precision == "no":
+            yield
+            return
+        # Autocast forgets what it has cast when its outermost context ends; the nets' own contexts lie within this one. It
+        # forgets what other threads have cast too, whose gradients would then be rounded otherwise: one thread at a time.
+        with _CASTING, torch.autocast(self.accelerator.device.type, enabled=False):
+            yield
 
     def _turn(self, key: tuple[int, ...], turns: list[Iterator[Any]], terms: dict[str, Tensor]) -> str | None:
         """Add up the gradients of every part's next turn; whose turn it was, None when there are no more."""

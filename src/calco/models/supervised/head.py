@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from calco.contract import Batch, Model, Turn
+from calco.contract import Batch, Model, Turn, shared_by
 from calco.errors import RequestError
 from calco.maths.consistency import adversarial, reach
 from calco.nets.augment import Views
@@ -152,7 +152,8 @@ class PredictorModel(Model):
         seen = views(batch.x) if views is not None and (self.augment or self.consistency == "views") else batch.x
         out = self.outputs(seen)
         # Of all labels of a batch, of which a part may hold more than another, or none.
-        count = known.sum().clamp_min(1) if batch.shared is None else batch.shared[0]
+        shared = shared_by(batch)
+        count = known.sum().clamp_min(1) if shared is None else shared[0]
         loss = torch.where(known, self.losses(out, batch.y), 0.0).sum() / count.clamp_min(1e-9)
         terms: dict[str, Tensor] = {}
         if self.consistency != "none":
