@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from calco.clusters import Clusters, Method, find_clusters
-from calco.contract import Batch, Model, capabilities
+from calco.contract import Batch, LogProb, Model, capabilities
 from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
 from calco.data.files import plain
 from calco.data.paired import open_examples
@@ -289,18 +289,17 @@ class Verbs(BaseEstimator):
         classes = getattr(model, "classes", 0)
         if label is not None and not classes:
             raise RequestError("This model was not trained with labels to condition on: leave the label out.")
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(noise.mix(seed))
-            y = None
-            if classes:
-                y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
-                y = y.to(device_of(model))
-            chunk = chunk_of(self.schema_)
-            parts = [
-                model.sample(min(chunk, n - i), way or model.ways[0], None if y is None else y[i : i + chunk]).cpu()
-                for i in range(0, n, chunk)
-            ]
-        return torch.cat(parts)
+        y = None
+        if classes:
+            y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
+            y = y.to(device_of(model))
+        chunk = n if model.chained else chunk_of(self.schema_)
+
+        def drawn(start: int, count: int) -> Tensor:
+            own = None if y is None else y[start : start + count]
+            return model.sample(count, way or model.ways[0], own).cpu()
+
+        return torch.cat(_by_rows(drawn, n, chunk, seed))
 
     @available_if(can("complete"))
     def simulate(self, history: Any, steps: int, *, paths: int = 100, actions: Any = None, seed: int = 0) -> np.ndarray:
@@ -351,10 +350,12 @@ class Verbs(BaseEstimator):
         if getattr(model, "classes", 0):
             raise RequestError("A model that is conditional on labels fills in nothing, as it is told none: fit another.")
         device, chunk = device_of(model), chunk_of(self.schema_)
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(noise.mix(seed))
-            parts = zip(x.split(chunk), known.split(chunk), strict=True)
-            return torch.cat([model.complete(a.to(device), b.to(device)).cpu() for a, b in parts])
+
+        def drawn(start: int, count: int) -> Tensor:
+            part = slice(start, start + count)
+            return model.complete(x[part].to(device), known[part].to(device)).cpu()
+
+        return torch.cat(_by_rows(drawn, len(x), chunk, seed))
 
     @available_if(can("complete"))
     def impute(self, x: Any, *, seed: int = 0) -> Any:
@@ -402,9 +403,12 @@ class Verbs(BaseEstimator):
     def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> Estimate:
         """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
-        with torch.random.fork_rng():
-            torch.manual_seed(noise.mix(seed))
-            found = self._map(lambda b: (model.log_prob(b.x, b.y), self.schema_.log_dets(b.x)), x, y)
+
+        def of(batch: Batch) -> tuple[LogProb, np.ndarray]:
+            with noise.examples(seed, x=batch.x):
+                return model.log_prob(batch.x, batch.y), self.schema_.log_dets(batch.x)
+
+        found = self._map(of, x, y)
         parts, log_dets = zip(*found, strict=True)
         return Estimate.joined(parts, np.concatenate(log_dets) if model.continuous else 0.0)
 
@@ -442,6 +446,17 @@ class Verbs(BaseEstimator):
         self._fitted()
         self.model_.to(device)
         return self
+
+
+def _by_rows(drawn: Callable[[int, int], Tensor], n: int, chunk: int, seed: int) -> list[Tensor]:
+    """What `drawn` gives for the rows from a start on and their count, a chunk at a time; the noise of a row is its own."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, n, chunk):
+            count = min(chunk, n - start)
+            with noise.rows(seed, start=start, count=count):
+                parts.append(drawn(start, count))
+    return parts
 
 
 def _some(n: int) -> int:
