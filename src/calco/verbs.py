@@ -17,7 +17,9 @@ from calco.clusters import Clusters, Method, find_clusters
 from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
 from calco.data.files import plain
+from calco.data.labels import name_of
 from calco.data.paired import open_examples
+from calco.data.schema import classes_of
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.imputation import asked, imputed
@@ -225,12 +227,12 @@ class Verbs(BaseEstimator):
 
     @available_if(can("predict"))
     def predict(self, x: Any) -> np.ndarray:
-        """The class of each example, as `names_of` gives them, or its value, float64: (n,)."""
+        """The class of each example, as the labels were given, or its value, float64: (n,)."""
         model: Any = self._model()
         with torch.inference_mode(), kept():
             found = [model.predict(batch.x).cpu() for batch in self.batches(x)]
         told = torch.cat(found).numpy()
-        return names_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
+        return classes_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
 
     @property
     def ways_(self) -> tuple[str, ...]:
@@ -373,14 +375,15 @@ class Verbs(BaseEstimator):
         return imputed(self, x, seed).data
 
     def class_index(self, label: Any) -> int:
-        """The index of a class by its name.
+        """The index of a class by its label, or by the text of that.
 
         Raises:
             RequestError: there is no such class.
         """
-        if str(label) not in self.schema_.classes:
+        name = name_of(label)
+        if name not in self.schema_.classes:
             raise one_of("label", label, self.schema_.classes)
-        return self.schema_.classes.index(str(label))
+        return self.schema_.classes.index(name)
 
     @property
     def density_(self) -> str:
@@ -458,21 +461,6 @@ def _some(n: int) -> int:
 def chunk_of(schema: Schema) -> int:
     """How many examples are worked on at once after training: fewer of large ones."""
     return max(1, min(CHUNK, VALUES // math.prod(schema.shape)))
-
-
-def names_of(schema: Schema) -> np.ndarray:
-    """The classes as an array: of numbers, or of booleans, where all their names are such, else of text."""
-    names = schema.classes
-    if set(names) <= {"True", "False"}:
-        return np.array([name == "True" for name in names])
-    for kind in (int, float):
-        try:
-            found = np.array([kind(name) for name in names])
-        except (ValueError, OverflowError):
-            continue
-        if tuple(map(str, found)) == tuple(names):
-            return found
-    return np.array(names)
 
 
 def device_of(net: nn.Module) -> torch.device:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.labels import given_of
 from calco.data.source import Raw, Relabelled, Source, Subset
 from calco.data.splitting import split
 from calco.errors import RequestError
@@ -39,7 +40,7 @@ class PartlyLabelled:
                 f"Examples with labels and those without are not of one kind: shapes {one.shape[1:]} and {other.shape[1:]}."
             )
         self.labelled, self.unlabelled = labelled, unlabelled
-        self.classes, self.levels = labelled.classes, unlabelled.levels
+        self.classes, self.labels, self.levels = labelled.classes, given_of(labelled), unlabelled.levels
         self.names, self.dtypes = labelled.names, labelled.dtypes
         self.slow = labelled.slow or unlabelled.slow
 
@@ -88,7 +89,7 @@ def measured(source: Source) -> bool:
     if len(source.classes) <= max(CLASSES, len(source) / 20):
         return False
     try:
-        return bool(np.isfinite([float(name) for name in source.classes]).all())
+        return bool(np.isfinite(_numbers(source)).all())
     except ValueError:
         return False
 
@@ -100,10 +101,22 @@ def valued(source: Source) -> Source:
         RequestError: a label is no number.
     """
     try:
-        # Names of classes are the shortest that give their numbers back. What -1 looks up has no label.
-        table = np.array([*map(float, source.classes), np.nan])
+        # What -1 looks up has no label.
+        table = np.append(_numbers(source), np.nan)
     except ValueError as error:
         raise RequestError(f"Values to predict are numbers, and a label is none: {error}.") from error
     if not np.isfinite(table[:-1]).all():
         raise RequestError("Values to predict must be finite, and a label is not.")
     return Relabelled(source, (), table)
+
+
+def _numbers(source: Source) -> np.ndarray:
+    """The labels that a source has as float64: (classes,).
+
+    Raises:
+        ValueError: one is no number.
+    """
+    given = given_of(source)
+    if given.dtype.kind == "M":
+        raise ValueError(f"{given[0]} is a date")
+    return given.astype(np.float64)

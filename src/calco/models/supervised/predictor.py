@@ -1,6 +1,5 @@
 """The front door of classifiers and regressors: a head on an encoder that begins as a run left it, or at random."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +10,8 @@ from torch import nn
 
 from calco.contract import Model
 from calco.data import PartlyLabelled, Schema, Source, check_columns, infer_schema, mixed, open_data
+from calco.data.labels import as_array
+from calco.data.schema import with_labels
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator
 from calco.models.supervised.head import PredictorModel
@@ -149,8 +150,11 @@ class Predictor(Estimator):
 
     def _checked(self, y: Any) -> Any:
         """Labels given as an array, refused in scikit-learn's words."""
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
+        try:
+            y = column_or_1d(as_array(y), warn=True)
+            assert_all_finite(y, input_name="y")
+        except ValueError as error:
+            raise RequestError(str(error)) from error
         return y
 
     # -- the encoder ------------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ class Predictor(Estimator):
             return infer_schema(source)
         schema: Any = like(self._plan()).schema_
         check_columns(source.names, schema.columns)
-        return dataclasses.replace(schema, classes=source.classes)
+        return with_labels(schema, source)
 
     def initialise(self, model: Model) -> None:
         """Take the encoder's weights."""
