@@ -16,7 +16,7 @@ from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.series import SeriesSchema
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
-from calco.data.splitting import split
+from calco.data.splitting import fitting, split
 from calco.data.tables import TableSchema
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
@@ -38,6 +38,7 @@ __all__ = [
     "ahead",
     "batches",
     "check_columns",
+    "fitting",
     "infer_schema",
     "labelled_part",
     "left_out",

@@ -15,12 +15,12 @@ class Labels(NamedTuple):
     """Labels of n examples.
 
     Args:
-        index: class indices, int64 of shape (n,); None without labels.
+        y: class indices, int64 of shape (n,); None without labels.
         classes: names of the classes, in the order of `given`.
         given: the classes as they were given, sorted: (classes,), of the dtype of the labels.
     """
 
-    index: np.ndarray | None
+    y: np.ndarray | None
     classes: tuple[str, ...]
     given: np.ndarray
 

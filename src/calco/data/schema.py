@@ -11,7 +11,7 @@ import numpy as np
 
 from calco.data.images import ImageSchema, fit_images
 from calco.data.labels import TEXT, as_given, given_of
-from calco.data.masks import MaskedSource
+from calco.data.masks import masked_of
 from calco.data.places import PlacesSchema
 from calco.data.recordings import Channels
 from calco.data.series import SeriesSchema, fit_series
@@ -29,7 +29,8 @@ def infer_schema(source: Source) -> Schema:
     Raises:
         RequestError: the examples are neither images nor vectors, or a value is not finite.
     """
-    return source.schema() if isinstance(source, MaskedSource) else with_labels(_of_examples(source), source)
+    masked = masked_of(source)
+    return with_labels(_of_examples(source), source) if masked is None else masked.schema()
 
 
 def with_labels(schema: Any, source: Source) -> Any:

@@ -109,13 +109,13 @@ class Predictor(Estimator):
     def __sklearn_clone__(self) -> Any:
         """A fitted encoder is shared with the clone: a copy of it would have learned nothing."""
         given: dict[str, Any] = {
-            name: clone(value, safe=False) for name, value in self.get_params().items() if name != "encoder"
+            name: clone(value, safe=False) for name, value in self.get_params(deep=False).items() if name != "encoder"
         }
         return type(self)(encoder=self.encoder, **given)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Its hyper-parameters; those of a fitted encoder are its own."""
-        return super().get_params(deep=False)
+        return {name: value for name, value in super().get_params(deep).items() if not name.startswith("encoder__")}
 
     def fit(self, x: Any, y: Any = None, *, unlabelled: Any = None, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Learn from labels.
