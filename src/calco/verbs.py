@@ -1,14 +1,17 @@
 """The verbs: what a fitted estimator can be asked for, each offered where its model has the capability."""
 
+import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
@@ -17,9 +20,11 @@ from calco.clusters import Clusters, Method, find_clusters
 from calco.contract import Batch, LogProb, Model, capabilities
 from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
 from calco.data.files import plain
+from calco.data.labels import as_array, encode_labels, name_of
 from calco.data.paired import open_examples
+from calco.data.schema import classes_of
 from calco.densities import Estimate
-from calco.errors import RequestError, one_of
+from calco.errors import RequestError, native, one_of
 from calco.imputation import asked, imputed
 from calco.maths import noise
 from calco.maths.mixed import counted
@@ -45,6 +50,26 @@ def can(verb: str) -> Callable[[Any], bool]:
         return True
 
     return check
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def plainly(verb: Verb) -> Verb:
+    """A verb that takes NumPy's numbers as Python's own, and refuses others than whole ones where it asks for those."""
+    signature = inspect.signature(verb)
+    whole = [name for name, parameter in signature.parameters.items() if parameter.annotation is int]
+
+    @functools.wraps(verb)
+    def taken(*args: Any, **options: Any) -> Any:
+        given = signature.bind(*args, **options)
+        given.arguments = {name: native(value) for name, value in given.arguments.items()}
+        for name in whole:
+            if type(given.arguments.get(name, 0)) is not int:
+                raise RequestError(f"{name} is {given.arguments[name]!r}: it must be a whole number.")
+        return verb(*given.args, **given.kwargs)
+
+    return cast(Verb, taken)
 
 
 class Verbs(BaseEstimator):
@@ -84,6 +109,7 @@ class Verbs(BaseEstimator):
     # -- segmentation -----------------------------------------------------------------------------------------------
 
     @available_if(can("segment"))
+    @plainly
     def segment(self, x: Any, *, tile: int = 0) -> Any:
         """The class of every place: indices of `schema_.classes`, uint8.
 
@@ -122,7 +148,7 @@ class Verbs(BaseEstimator):
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
-        known = None if reset else getattr(self, "schema_", None)
+        known, y = None if reset else getattr(self, "schema_", None), self._looked_at(y)
         if isinstance(known, (SeriesSchema, TableSchema)):
             return open_data(x, y, **({} if isinstance(x, Source) else known.opening()))
         if hasattr(x, "columns") and hasattr(x, "iloc") and not plain(x):
@@ -132,6 +158,19 @@ class Verbs(BaseEstimator):
             checked: Any = validate_data(self, data, reset=reset, dtype="numeric", ensure_min_samples=1)
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
+
+    def _looked_at(self, y: Any) -> Any:
+        """Labels where the model learns from them, a column too; else those that can be classes: there it looks at none."""
+        if y is None:
+            return None
+        if getattr(self, "conditional", False) or self.__sklearn_tags__().target_tags.required:
+            y = as_array(y)
+            return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        try:
+            encode_labels(y, len(y))
+        except (RequestError, TypeError):
+            return None
+        return y
 
     def batches(self, x: Any, y: Any = None, labelled: bool = False) -> Iterator[Batch]:
         """Data as batches of at most 500, fewer of large examples, in order.
@@ -165,6 +204,7 @@ class Verbs(BaseEstimator):
         return self.encode(x)
 
     @available_if(can("encode"))
+    @plainly
     def cluster(self, x: Any, clusters: int = 0, *, method: Method = "graph", seed: int = 0) -> Clusters:
         """Groups of examples with codes alike.
 
@@ -225,12 +265,12 @@ class Verbs(BaseEstimator):
 
     @available_if(can("predict"))
     def predict(self, x: Any) -> np.ndarray:
-        """The class of each example, as `names_of` gives them, or its value, float64: (n,)."""
+        """The class of each example, as the labels were given, or its value, float64: (n,)."""
         model: Any = self._model()
         with torch.inference_mode(), kept():
             found = [model.predict(batch.x).cpu() for batch in self.batches(x)]
         told = torch.cat(found).numpy()
-        return names_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
+        return classes_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
 
     @property
     def ways_(self) -> tuple[str, ...]:
@@ -239,6 +279,7 @@ class Verbs(BaseEstimator):
         return model.ways if "sample" in self.capabilities_ else ()
 
     @available_if(can("sample"))
+    @plainly
     def sample(
         self,
         n: int,
@@ -280,6 +321,7 @@ class Verbs(BaseEstimator):
         return self.schema_.decode(self.complete_tensor(n, known, mask, seed=seed))
 
     @available_if(can("sample"))
+    @plainly
     def sample_tensor(self, n: int, *, way: str | None = None, label: Any = None, seed: int = 0) -> Tensor:
         """`sample` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
@@ -302,6 +344,7 @@ class Verbs(BaseEstimator):
         return torch.cat(_by_rows(drawn, n, chunk, seed))
 
     @available_if(can("complete"))
+    @plainly
     def simulate(self, history: Any, steps: int, *, paths: int = 100, actions: Any = None, seed: int = 0) -> np.ndarray:
         """Futures of a series, `paths` draws of its next `steps` moments: (paths, steps, channels).
 
@@ -320,6 +363,7 @@ class Verbs(BaseEstimator):
         """
         return simulated(self, history, steps, paths, actions, seed)
 
+    @plainly
     def complete_tensor(self, n: int, known: Any, mask: Any, *, seed: int = 0) -> Tensor:
         """Samples with known values before the schema turns them back: (n, *schema_.shape), on the CPU.
 
@@ -343,6 +387,7 @@ class Verbs(BaseEstimator):
             raise RequestError(f"There are {len(x)} known examples for {n} samples: give one, or as many as samples.")
         return self.filled(x.expand(n, *shape), self.schema_.flags(flags).expand(n, *shape), seed=seed)
 
+    @plainly
     def filled(self, x: Tensor, known: Tensor, *, seed: int = 0) -> Tensor:
         """Examples as the model sees them, (n, *schema_.shape), with draws of the values that are not known, on the CPU."""
         self.require("complete")
@@ -358,6 +403,7 @@ class Verbs(BaseEstimator):
         return torch.cat(_by_rows(drawn, len(x), chunk, seed))
 
     @available_if(can("complete"))
+    @plainly
     def impute(self, x: Any, *, seed: int = 0) -> Any:
         """Data with a draw of each missing value given those that are there; what is there stays as it is.
 
@@ -374,14 +420,15 @@ class Verbs(BaseEstimator):
         return imputed(self, x, seed).data
 
     def class_index(self, label: Any) -> int:
-        """The index of a class by its name.
+        """The index of a class by its label, or by the text of that.
 
         Raises:
             RequestError: there is no such class.
         """
-        if str(label) not in self.schema_.classes:
+        name = name_of(label)
+        if name not in self.schema_.classes:
             raise one_of("label", label, self.schema_.classes)
-        return self.schema_.classes.index(str(label))
+        return self.schema_.classes.index(name)
 
     @property
     def density_(self) -> str:
@@ -390,6 +437,7 @@ class Verbs(BaseEstimator):
         return model.density
 
     @available_if(can("log_prob"))
+    @plainly
     def log_prob(self, x: Any, y: Any = None, *, with_error: bool = False, seed: int = 0) -> Any:
         """Log density of each example in nats, in the units of the data: (n,), float64.
 
@@ -400,6 +448,7 @@ class Verbs(BaseEstimator):
         return (found.value, found.error) if with_error else found.value
 
     @available_if(can("log_prob"))
+    @plainly
     def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> Estimate:
         """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
@@ -426,7 +475,7 @@ class Verbs(BaseEstimator):
             RequestError: the family has no such number, or it is too small.
         """
         known = getattr(self._model(), "adjustable", ())
-        for name, value in settings.items():
+        for name, value in ((name, native(value)) for name, value in settings.items()):
             if value is None:
                 continue
             if name not in known:
@@ -473,21 +522,6 @@ def _some(n: int) -> int:
 def chunk_of(schema: Schema) -> int:
     """How many examples are worked on at once after training: fewer of large ones."""
     return max(1, min(CHUNK, VALUES // math.prod(schema.shape)))
-
-
-def names_of(schema: Schema) -> np.ndarray:
-    """The classes as an array: of numbers, or of booleans, where all their names are such, else of text."""
-    names = schema.classes
-    if set(names) <= {"True", "False"}:
-        return np.array([name == "True" for name in names])
-    for kind in (int, float):
-        try:
-            found = np.array([kind(name) for name in names])
-        except (ValueError, OverflowError):
-            continue
-        if tuple(map(str, found)) == tuple(names):
-            return found
-    return np.array(names)
 
 
 def device_of(net: nn.Module) -> torch.device:

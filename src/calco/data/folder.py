@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.source import ArraySource, Raw, encode_labels
+from calco.data.labels import encode_labels
+from calco.data.source import ArraySource, Raw
 from calco.errors import RequestError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -106,7 +107,7 @@ class Folder:
         described: dict[str, Any],
     ) -> None:
         self.files, self.size, self.mode, self.shape, self.described = files, size, mode, shape, described
-        self.y, self.classes = encode_labels(y, len(files))
+        self.y, self.classes, self.labels = encode_labels(y, len(files))
         self.pool = ThreadPoolExecutor(WORKERS)
 
     def __getstate__(self) -> dict[str, Any]:

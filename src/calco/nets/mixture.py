@@ -24,7 +24,7 @@ class GaussianMixture(nn.Module):
         from sklearn.mixture import GaussianMixture as Mixture
 
         used = min(len(self.weights), len(codes))
-        codes = codes.detach().cpu().double()
+        codes = codes.detach().cpu().double().repeat(2 if len(codes) == 1 else 1, 1)  # scikit-learn wants two
         centre = codes.mean(0)
         data = (codes - centre).to(self.means.dtype).numpy()  # float64 would take twice as long
         # The floor under the variances keeps dead code units from breaking the factorisation.
