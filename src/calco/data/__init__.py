@@ -242,7 +242,8 @@ def _no_folder(data: str, **options: Any) -> None:
 def _labelled(source: Source, y: Any) -> Source:
     if not isinstance(source, ArraySource):
         raise RequestError("Give the labels where the source is opened.")
-    return ArraySource(source.x, y, levels=source.levels, names=source.names, dtypes=source.dtypes, about=source.about)
+    named: dict[str, Any] = {"names": source.names, "dtypes": source.dtypes, "labels": source.labels}
+    return ArraySource(source.x, y, levels=source.levels, about=source.about, **named)
 
 
 def _open_named(

@@ -8,7 +8,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from calco.data.columns import DROPPED, DTYPES, are_dates, dtype_of, moments
+from calco.data.cells import dtype_of
+from calco.data.columns import DROPPED, DTYPES, are_dates, moments
 from calco.errors import RequestError
 
 ROWS = 1 << 18

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -10,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calco.data.cells import Cells
 from calco.data.coded import Coded, fit_column
-from calco.data.columns import KINDS, Column
-from calco.data.source import Source, column_of, plan_of
+from calco.data.columns import KINDS, Column, finer, inexact
+from calco.data.source import Source, column_of, labels_of, plan_of
+from calco.data.values import labelled
 from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
 
@@ -34,6 +37,7 @@ class TableSchema:
     raw_axes: ClassVar[int] = 1
     coded: tuple[Coded, ...]
     classes: tuple[str, ...] = ()
+    labels: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         made = tuple(one if isinstance(one, Coded) else _from_json(one) for one in self.coded)
@@ -88,7 +92,7 @@ class TableSchema:
         Raises:
             RequestError: as `encode`.
         """
-        self._check_columns(raw)
+        raw = self._named(raw)
         choices, scores = [], []
         for column, start in self.spans():
             choice, score = column.coded(raw[column.name])
@@ -103,7 +107,7 @@ class TableSchema:
         Raises:
             RequestError: as `encode`, but of what is missing.
         """
-        self._check_columns(raw)
+        raw = self._named(raw)
         x, known = np.zeros((len(raw), *self.shape), np.float32), np.zeros((len(raw), *self.shape), bool)
         for column, start in self.spans():
             rows = np.flatnonzero(raw[column.name].notna().to_numpy())
@@ -119,7 +123,7 @@ class TableSchema:
         """
         x, known = np.zeros((1, *self.shape), np.float32), np.zeros((1, *self.shape), bool)
         spans = {column.name: (column, start) for column, start in self.spans()}
-        for name, value in where.items():
+        for name, value in ((str(name), value) for name, value in where.items()):
             if name not in spans:
                 raise one_of("column", name, self.columns)
             column, start = spans[name]
@@ -127,17 +131,20 @@ class TableSchema:
             known[0, start : start + column.width] = True
         return torch.from_numpy(x), torch.from_numpy(known)
 
-    def _check_columns(self, raw: Any) -> None:
-        missing = [name for name in self.columns if name not in getattr(raw, "columns", ())]
+    def _named(self, raw: Any) -> Any:
+        """A data frame with the names of its columns as text, all of which are there."""
+        found = raw.rename(columns=str) if hasattr(raw, "rename") else raw
+        missing = [name for name in self.columns if name not in getattr(found, "columns", ())]
         if missing:
             raise RequestError(f"The table lacks {', '.join(missing[:5])}: the model knows {', '.join(self.columns)}.")
+        return found
 
     def decode(self, x: Tensor) -> Any:
         """Floats to a data frame with the columns and dtypes of the training data; the most likely option counts."""
         import pandas as pd
 
         found = {column.name: column.value(*parts) for column, parts in self.chosen(x)}
-        return pd.DataFrame(found)
+        return labelled(pd.DataFrame(found), self.labels)
 
     def log_dets(self, x: Tensor) -> np.ndarray:
         """What turns the log densities of encoded rows into those of the raw ones: (n,)."""
@@ -165,8 +172,16 @@ class TableSchema:
         )
         rising = all(list(column.knots) == sorted(column.knots) for column in self.coded)
         named = all(isinstance(name, str) for column in self.coded for name in (column.name, column.dtype, *column.options))
+        held = all(column.cells is None or column.cells.sound() for column in self.coded)
         return (
-            bool(self.coded) and finite and sizes and rising and named and all(isinstance(name, str) for name in self.classes)
+            bool(self.coded)
+            and finite
+            and sizes
+            and rising
+            and named
+            and held
+            and len(self.labels) in (0, len(self.coded))
+            and all(isinstance(name, str) for name in self.classes)
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -184,10 +199,49 @@ def _put(x: np.ndarray, rows: np.ndarray, column: Coded, start: int, coded: tupl
 
 def _from_json(content: Mapping[str, Any]) -> Coded:
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
-    return Coded(**fields)
+    cells = fields.pop("cells", None)
+    return Coded(**fields, cells=Cells.from_json(cells) if cells else None)
 
 
 def fit_table(source: Source) -> TableSchema:
-    """The schema of a table, its options and quantiles those of all its rows."""
+    """The schema of a table, its options and quantiles those of all its rows.
+
+    Raises:
+        RequestError: every value of a column is missing, or a column holds what would not come back as it is.
+    """
     plan: tuple[Column, ...] = plan_of(source)
-    return TableSchema(tuple(fit_column(column, column_of(source, column.name)) for column in plan), source.classes)
+    coded = []
+    for column in plan:
+        values = column_of(source, column.name)
+        _check_held(column, values)
+        coded.append(fit_column(column, values))
+    return TableSchema(tuple(coded), source.classes, labels_of(source))
+
+
+def _check_held(column: Column, values: Any) -> None:
+    """Raise unless values of a column come back as they are; of dates a warning says which do not.
+
+    Raises:
+        RequestError: with what they are.
+    """
+    kinds = column.cells.unheld if column.cells else ""
+    if kinds:
+        kinds = f"several types ({kinds.replace('|', ', ')})" if "|" in kinds else f"type {kinds}"
+        raise RequestError(
+            f"The column {column.name} holds values of {kinds}, which do not come back: turn them into text or numbers."
+        )
+    if column.kind != "choice" and column.dtype.startswith("category"):
+        raise RequestError(
+            f"The column {column.name} is a categorical called a {column.kind}: call it a choice, or convert it by astype."
+        )
+    present = values.dropna()
+    if column.kind == "number" and (found := inexact(present)):
+        raise RequestError(
+            f"The column {column.name} holds {found}: call it a choice, drop it if it is a key, or subtract a number from it."
+        )
+    if column.kind == "date" and (count := finer(present, column.name, "the table")):
+        warnings.warn(
+            f"The column {column.name} holds {count:,} dates finer than a microsecond: they are learned to the microsecond.",
+            UserWarning,
+            stacklevel=2,
+        )
