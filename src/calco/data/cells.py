@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.typed import DATED, read, readable, type_of, typed
+from calco.data.typed import DATED, read, readable, told, type_of, typed
 from calco.data.values import within
 from calco.errors import RequestError
 
@@ -181,8 +181,7 @@ def cells_of(values: Any, kind: str) -> Cells:
     elif dtype.kind == "O":
         made["type"] = _common({type_of(value) for value in {type(value): value for value in present}.values()})
     if made["dtype"] == "object":
-        gone = values[values.isna()]
-        made["gap"] = type(gone.iloc[0]).__name__.replace("Type", "") if len(gone) else "float"
+        made["gap"] = gap_of(values)
     cells = Cells(**made, form=_form(present, made.get("type", ""), kind))
     if not _restores(cells, dtype):
         raise RequestError(f"The column {values.name} is of dtype {dtype}, which cannot be brought back: convert it by astype.")
@@ -190,6 +189,29 @@ def cells_of(values: Any, kind: str) -> Cells:
         return cells
     table = typed(present)
     return dataclasses.replace(cells, type="", texts=tuple(table), types=tuple(table.values()))
+
+
+def joined(one: Cells, other: Cells) -> Cells:
+    """How the cells of a column are held that comes in two parts; the dtype is that of the first."""
+    if one == other:
+        return one
+    types = {name for cells in (one, other) for name in cells.type.split("|") if name}
+    pairs = [(text, kind) for cells in (one, other) for text, kind in zip(cells.texts, cells.types, strict=True)]
+    table = dict(pairs) if one.categorical else told(pairs)
+    return dataclasses.replace(
+        one,
+        type=_common(types),
+        form=one.form if one.form == other.form else _both_forms(one.form, other.form),
+        texts=tuple(table),
+        types=tuple(table.values()),
+    )
+
+
+def _both_forms(one: str, other: str) -> str:
+    """How values are written that are so in part: decimal places, formats of dates, or zones."""
+    if one.isdecimal() and other.isdecimal():
+        return str(max(int(one), int(other)))
+    return roomy([one, other]) if "%" in one + other else "UTC"
 
 
 def _arrow(dtype: Any) -> str:
@@ -200,6 +222,12 @@ def _arrow(dtype: Any) -> str:
     if not isinstance(dtype, pd.ArrowDtype):
         return ""
     return base64.b64encode(pa.schema([pa.field("", dtype.pyarrow_dtype)]).serialize()).decode()
+
+
+def gap_of(values: Any) -> str:
+    """What stands for a missing one among values that are objects: the name of its type, that of NaN where there is none."""
+    gone = values[values.isna()]
+    return type(gone.iloc[0]).__name__.replace("Type", "") if len(gone) else "float"
 
 
 def _restores(cells: Cells, dtype: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -122,10 +123,13 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
     counts = counts[counts > 0]
     as_number: Any = pd.notna(pd.to_numeric(counts.index.astype(str), errors="coerce"))
     share = counts[as_number].sum() / len(text)
-    if share == 1 and text is not present and not present.map(lambda v: isinstance(v, str)).any():
+    mapped = text is present and told.lower().startswith(("int", "uint"))  # as text, since float64 does not hold it
+    if share == 1 and mapped:
+        text = present = present.astype(object).map(int)
+    if share == 1 and (mapped or (text is not present and not present.map(lambda v: isinstance(v, str)).any())):
         if exact(present):
             return "number"
-        if len(counts) > FEW:
+        if len(counts) > FEW:  # as categories these are keys
             raise RequestError(
                 f"The column {name} of {about} holds {inexact(present)}, and {len(counts):,} different values: drop it if it is"
                 " a key, or subtract a number from it."
@@ -200,7 +204,7 @@ def dates(present: Any, name: str, about: str) -> np.ndarray:
     Raises:
         RequestError: one is no date.
     """
-    if present.dtype.kind in "iufb":
+    if len(present) and present.dtype.kind in "iufb":
         raise RequestError(f"The column {name} of {about} is to be a date, and holds numbers: turn them into dates first.")
     try:
         return moments(present).astype(np.int64) / 1e6
@@ -231,6 +235,15 @@ def finer(values: Any, name: str, about: str) -> int:
     stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind in "OU" else None)
     held = np.round(dates(values, name, about) * 1e6).astype(np.int64).astype("datetime64[us]")
     return int((stamps.dt.tz_localize(None).to_numpy() != held).sum())
+
+
+def tell_finer(name: str, count: int) -> None:
+    """Warn of dates that are learned to the microsecond and are finer."""
+    warnings.warn(
+        f"The column {name} holds {count:,} dates finer than a microsecond: they are learned to the microsecond.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def read_columns(path: Path) -> dict[str, str]:

@@ -152,7 +152,7 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
         if kind.kind == "f":
             check_exact(frame[name].to_numpy(), names[i])
         values[:, i] = frame[name].to_numpy()
-    return ArraySource(values, y, names=names, dtypes=dtypes, labels=labels_in(frame), open=open, about=about)
+    return ArraySource(values, y, names=names, dtypes=dtypes, column_labels=labels_in(frame), open=open, about=about)
 
 
 def plain(frame: Any) -> bool:

@@ -47,7 +47,7 @@ class TableSource:
         self.plan: tuple[Column, ...] = tuple(inferred(frame, columns, about))
         self.names = tuple(column.name for column in self.plan)
         self.dtypes = tuple(column.dtype for column in self.plan)
-        self.labels = tuple(labels[name] for name in self.names if labels)
+        self.column_labels = tuple(labels[name] for name in self.names if labels)
         self.frame = _quick(frame[list(self.names)], self.plan)
         self.y, self.classes = encode_labels(y, len(frame))
         self.open, self.about, self._fingerprint = open, about, ""

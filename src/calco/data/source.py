@@ -81,7 +81,7 @@ class ArraySource:
         levels: grey levels, where the dtype does not tell.
         names: names of the columns of a data frame.
         dtypes: their dtypes.
-        labels: their names as they were, where not all are text.
+        column_labels: their names as they were, where not all are text.
         open: how `open_data` opens it again; None for data in memory.
         about: what to say of it.
         more: further fields of its description.
@@ -98,7 +98,7 @@ class ArraySource:
         levels: int | None = None,
         names: tuple[str, ...] = (),
         dtypes: tuple[str, ...] = (),
-        labels: tuple[Any, ...] = (),
+        column_labels: tuple[Any, ...] = (),
         open: dict[str, Any] | None = None,
         about: str = "an array",
         more: dict[str, Any] | None = None,
@@ -113,7 +113,7 @@ class ArraySource:
                 " or a tensor (n, channels, height, width). Move the axis with np.moveaxis(x, 1, -1) if it comes second."
             )
         self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
-        self.open, self.about, self.more, self.labels = open, about, more or {}, labels
+        self.open, self.about, self.more, self.column_labels = open, about, more or {}, column_labels
         self.y, self.classes = encode_labels(y, len(x))
         self.slow = isinstance(x, np.memmap)
         self._fingerprint = ""
@@ -146,10 +146,10 @@ def plan_of(source: Any) -> Any:
     return getattr(source, "plan", None)
 
 
-def labels_of(source: Any) -> tuple[Any, ...]:
+def column_labels_of(source: Any) -> tuple[Any, ...]:
     """The names of the columns of a data frame where not all are text; else ()."""
     inner = next((getattr(source, name) for name in ("source", "labelled") if hasattr(source, name)), None)
-    return labels_of(inner) if inner is not None else getattr(source, "labels", ())
+    return column_labels_of(inner) if inner is not None else getattr(source, "column_labels", ())
 
 
 class Subset:

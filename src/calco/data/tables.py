@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from calco.data.cells import Cells
 from calco.data.coded import Coded, fit_column
-from calco.data.columns import KINDS, Column, finer, inexact
-from calco.data.source import Source, column_of, labels_of, plan_of
+from calco.data.columns import KINDS, Column, finer, inexact, tell_finer
+from calco.data.source import Source, column_labels_of, column_of, plan_of
 from calco.data.values import labelled
 from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
@@ -37,7 +36,7 @@ class TableSchema:
     raw_axes: ClassVar[int] = 1
     coded: tuple[Coded, ...]
     classes: tuple[str, ...] = ()
-    labels: tuple[Any, ...] = ()
+    column_labels: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         made = tuple(one if isinstance(one, Coded) else _from_json(one) for one in self.coded)
@@ -144,7 +143,7 @@ class TableSchema:
         import pandas as pd
 
         found = {column.name: column.value(*parts) for column, parts in self.chosen(x)}
-        return labelled(pd.DataFrame(found), self.labels)
+        return labelled(pd.DataFrame(found), self.column_labels)
 
     def log_dets(self, x: Tensor) -> np.ndarray:
         """What turns the log densities of encoded rows into those of the raw ones: (n,)."""
@@ -180,7 +179,7 @@ class TableSchema:
             and rising
             and named
             and held
-            and len(self.labels) in (0, len(self.coded))
+            and len(self.column_labels) in (0, len(self.coded))
             and all(isinstance(name, str) for name in self.classes)
         )
 
@@ -215,7 +214,7 @@ def fit_table(source: Source) -> TableSchema:
         values = column_of(source, column.name)
         _check_held(column, values)
         coded.append(fit_column(column, values))
-    return TableSchema(tuple(coded), source.classes, labels_of(source))
+    return TableSchema(tuple(coded), source.classes, column_labels=column_labels_of(source))
 
 
 def _check_held(column: Column, values: Any) -> None:
@@ -240,8 +239,4 @@ def _check_held(column: Column, values: Any) -> None:
             f"The column {column.name} holds {found}: call it a choice, drop it if it is a key, or subtract a number from it."
         )
     if column.kind == "date" and (count := finer(present, column.name, "the table")):
-        warnings.warn(
-            f"The column {column.name} holds {count:,} dates finer than a microsecond: they are learned to the microsecond.",
-            UserWarning,
-            stacklevel=2,
-        )
+        tell_finer(column.name, count)

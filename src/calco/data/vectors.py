@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data.source import Source, labels_of
+from calco.data.columns import numbers
+from calco.data.source import Source, column_labels_of
 from calco.data.values import (
     as_tensor,
     check_exact,
@@ -31,7 +32,8 @@ from calco.maths.mixed import Piece
 class VectorSchema:
     """Vectors of named numbers, raw as (n, features), standardised for a model; binary ones stay 0 and 1.
 
-    Values that all were multiples of a `grain`, such as 0.1, stay so. `labels` are names that are no text, as they were.
+    Values that all were multiples of a `grain`, such as 0.1, stay so. `column_labels` are names as they were, where not all
+    were text.
     """
 
     kind: ClassVar[str] = "vector"
@@ -43,7 +45,7 @@ class VectorSchema:
     frame: bool
     classes: tuple[str, ...] = ()
     grain: tuple[float, ...] = ()
-    labels: tuple[Any, ...] = ()
+    column_labels: tuple[Any, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,7 +88,7 @@ class VectorSchema:
             RequestError: there are more or fewer features than trained on, a value is not finite, or one of binary vectors
                 is neither 0 nor 1.
         """
-        raw = np.asarray(raw)
+        raw = _numbers(raw) if hasattr(raw, "columns") else np.asarray(raw)
         if raw.ndim != 2 or raw.shape[1] != len(self.mean):
             raise RequestError(f"These data are {size_of(raw)}; the model knows vectors of {len(self.mean)} features.")
         check_finite(raw, self.names)
@@ -111,7 +113,7 @@ class VectorSchema:
 
             columns = zip(self.names, self.dtypes, raw.T, strict=True)
             found = {name: pd.Series(within(column, dtype)).astype(dtype) for name, dtype, column in columns}
-            return labelled(pd.DataFrame(found), self.labels)
+            return labelled(pd.DataFrame(found), self.column_labels)
         return within(raw, self.dtypes[0]).astype(self.dtypes[0])
 
     def sound(self) -> bool:
@@ -121,13 +123,25 @@ class VectorSchema:
         named = all(isinstance(field, tuple) and all(isinstance(v, str) for v in field) for field in (self.names, self.classes))
         flags = isinstance(self.binary, bool) and isinstance(self.frame, bool)
         kinds = all(numpy_type(d).kind in "biuf" for d in self.dtypes)
-        more = all(len(field) in (0, len(self.names)) for field in (self.grain, self.labels))
+        more = all(len(field) in (0, len(self.names)) for field in (self.grain, self.column_labels))
         grains = all(0 <= grain < math.inf for grain in self.grain)
         return len(lengths) == 1 and lengths != {0} and numbers and named and flags and kinds and more and grains
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+def _numbers(frame: Any) -> np.ndarray:
+    """The columns of a data frame, which hold numbers in whatever way, as float64: (n, features).
+
+    Raises:
+        RequestError: one is missing, or is none.
+    """
+    for name in frame.columns:
+        if gone := int(frame[name].isna().sum()):
+            raise RequestError(f"{gone} values of the column {name} are missing, of which none was in training: fill them.")
+    return np.stack([numbers(frame[name], str(name), "the table") for name in frame.columns], 1)
 
 
 def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
@@ -172,7 +186,7 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
         frame=bool(source.names),
         classes=source.classes,
         grain=tuple(GRAINS[int(column.argmax())] if column.any() else 0.0 for column in even.T),
-        labels=labels_of(source),
+        column_labels=column_labels_of(source),
     )
 
 
