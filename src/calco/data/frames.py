@@ -88,7 +88,7 @@ def _quick(frame: Any, plan: tuple[Column, ...]) -> Any:
         if column.kind == "choice" and not isinstance(values.dtype, pd.CategoricalDtype):
             codes, different = texts(values)
             place = {option: i for i, option in enumerate(column.options)}
-            codes = np.array([*(place[text] for text in different), -1])[codes]
+            codes = np.array([*(place.get(text, -1) for text in different), -1])[codes]  # some of Arrow do not occur
             values = pd.Series(pd.Categorical.from_codes(codes, list(column.options)))
         made[column.name] = values
     return pd.DataFrame(made, copy=False)
