@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from calco.clusters import Clusters, Method, find_clusters
 from calco.contract import Batch, LogProb, Model, capabilities
-from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
+from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, opened_as, with_classes
 from calco.data.files import plain
 from calco.data.labels import as_array, encode_labels, name_of
 from calco.data.paired import open_examples
 from calco.data.schema import classes_of
+from calco.data.values import check_names
 from calco.densities import Estimate
 from calco.errors import RequestError, native, one_of
 from calco.imputation import asked, imputed
@@ -149,12 +150,14 @@ class Verbs(BaseEstimator):
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
         known, y = None if reset else getattr(self, "schema_", None), self._looked_at(y)
-        if isinstance(known, (SeriesSchema, TableSchema)):
-            return open_data(x, y, **({} if isinstance(x, Source) else known.opening()))
-        if hasattr(x, "columns") and hasattr(x, "iloc") and not plain(x):
-            return open_data(x, y)
+        if hasattr(x, "columns") and hasattr(x, "iloc"):
+            check_names(x, "the data frame")
+        if isinstance(known, (SeriesSchema, TableSchema)) or (hasattr(x, "iloc") and not plain(x)):
+            return opened_as(known, x, y)
         if (getattr(x, "ndim", 0) in (1, 2) and not isinstance(x, Tensor)) or isinstance(x, list):
-            data: Any = x
+            # scikit-learn wants all names to be text, or none.
+            several, rename = len(set(map(type, getattr(x, "columns", ())))) > 1, getattr(x, "rename", None)
+            data: Any = rename(columns=str) if several and rename else x
             checked: Any = validate_data(self, data, reset=reset, dtype="numeric", ensure_min_samples=1)
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
@@ -235,8 +238,9 @@ class Verbs(BaseEstimator):
 
     @available_if(can("reconstruct"))
     def reconstruct(self, x: Any, y: Any = None) -> Any:
-        """What the model keeps of each example, as data like those that went in."""
-        return self.schema_.decode(self.reconstruct_tensor(x, y))
+        """What the model keeps of each example, as data like those that went in; a data frame keeps its index."""
+        found: Any = self.schema_.decode(self.reconstruct_tensor(x, y))
+        return found.set_axis(x.index) if hasattr(found, "columns") and hasattr(x, "iloc") else found
 
     @available_if(can("reconstruct"))
     def reconstruct_tensor(self, x: Any, y: Any = None) -> Tensor:

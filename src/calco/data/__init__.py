@@ -46,6 +46,7 @@ __all__ = [
     "measured",
     "mixed",
     "open_data",
+    "opened_as",
     "parts_of",
     "plan_of",
     "reopened",
@@ -154,6 +155,23 @@ def open_data(
         raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
 
 
+def opened_as(schema: Any, data: Any, y: Any = None, **options: Any) -> Source:
+    """`open_data`, with tables read and series cut as those that a schema was fitted on: nothing is inferred anew.
+
+    Raises:
+        RequestError: as `open_data`, or a data frame has other columns.
+    """
+    if isinstance(data, Source):
+        return open_data(data, y, **options)
+    if isinstance(schema, (SeriesSchema, TableSchema)):
+        options |= schema.opening()
+    if isinstance(schema, TableSchema | VectorSchema) and hasattr(data, "columns"):
+        check_columns(tuple(map(str, data.columns)), schema.columns)
+        if isinstance(schema, VectorSchema):
+            options["columns"] = dict.fromkeys(map(str, data.columns), "number")
+    return open_data(data, y, **options)
+
+
 def reopened(opening: Mapping[str, Any]) -> Source:
     """The source whose `describe` says how to open it again.
 
@@ -245,7 +263,8 @@ def _no_folder(data: str, **options: Any) -> None:
 def _labelled(source: Source, y: Any) -> Source:
     if not isinstance(source, ArraySource):
         raise RequestError("Give the labels where the source is opened.")
-    return ArraySource(source.x, y, levels=source.levels, names=source.names, dtypes=source.dtypes, about=source.about)
+    named: dict[str, Any] = {"names": source.names, "dtypes": source.dtypes, "column_labels": source.column_labels}
+    return ArraySource(source.x, y, levels=source.levels, about=source.about, **named)
 
 
 def _open_named(

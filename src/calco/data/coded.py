@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from calco.data.cells import Cells
 from calco.data.columns import Column, dates, numbers
-from calco.data.values import multiples, numpy_type, within
+from calco.data.typed import key, texts
+from calco.data.values import multiples
 from calco.errors import RequestError
 
 ATOMS = 100
@@ -38,7 +40,7 @@ class Coded:
 
     The options of a number or a date are its bins, its `atoms`, which are values that many rows have, and, where values were
     missing, that. Those of a choice are its own. `knots` are quantiles of the values in bins, `grain` is what all values are
-    multiples of, 0 where nothing is; `text` says that dates came as text.
+    multiples of, 0 where nothing is; `cells` say how values come back, where the dtype does not.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Coded:
     bins: int = 0
     missing: bool = False
     grain: float = 0.0
+    cells: Cells | None = None
 
     @property
     def choices(self) -> int:
@@ -110,24 +113,25 @@ class Coded:
         return min(values), max(values)
 
     def _option(self, present: Any) -> np.ndarray:
-        import pandas as pd
-
-        # Whole numbers are floats where some are missing.
-        known = {f"{option}.0": i for i, option in enumerate(self.options)}
-        known |= {option.removesuffix(".0"): i for i, option in enumerate(self.options)}
-        known |= {option: i for i, option in enumerate(self.options)}
-        if isinstance(present.dtype, pd.CategoricalDtype):
-            table = np.array([known.get(str(option), -1) for option in present.cat.categories], dtype=np.int64)
-            found = table[present.cat.codes.to_numpy()] if len(table) else np.zeros(0, np.int64)
-        else:
-            found = np.array([known.get(text, -1) for text in present.astype(str)], dtype=np.int64)
-        if (found < 0).any():
-            row = int(np.flatnonzero(found < 0)[0])
+        codes, found = texts(present)
+        known: dict[Any, int] = {option: i for i, option in enumerate(self.options)}
+        held = self._held()
+        kinds = dict(zip(held.texts, held.types, strict=True))
+        if not known.keys() >= set(found):  # other texts of the same values
+            known = {key(option, kinds[option]): i for i, option in enumerate(self.options)} | known
+        alike = ((text, *(key(text, kind) for kind in dict.fromkeys(kinds.values()))) for text in found)
+        choice = np.array([*(next((known[one] for one in keys if one in known), -1) for keys in alike), -1])[codes]
+        if (choice < 0).any():
+            value, count = str(present.iloc[int((choice < 0).argmax())]), int((choice < 0).sum())
             raise RequestError(
-                f"The column {self.name} has the value {str(present.iloc[row])!r}, which it had nowhere in training"
-                f" ({int((found < 0).sum())} rows): it had {', '.join([*self.options[:8], *['...'][: len(self.options) - 8]])}."
+                f"The column {self.name} has the value {value!r}, which it had nowhere in training ({count} rows): it had"
+                f" {', '.join([*self.options[:8], *['...'][: len(self.options) - 8]])}."
             )
-        return found
+        return choice
+
+    def _held(self) -> Cells:
+        """How values come back."""
+        return self.cells or Cells(self.dtype, texts=self.options, types=("str",) * len(self.options))
 
     def _placed(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not self.bins:
@@ -145,16 +149,11 @@ class Coded:
 
     def value(self, choice: np.ndarray, score: np.ndarray) -> Any:
         """The column, a pandas series, of these choices and scores."""
-        import pandas as pd
-
         gone = self.gone(choice)
         if self.kind == "choice":
-            return self._typed(pd.Categorical.from_codes(np.where(gone, -1, choice), list(self.options)))
+            return self._held().choices(self.options, np.where(gone, -1, choice))
         found = np.where(gone, np.nan, self.number(choice, score))
-        if self.kind == "date":
-            return self._dated(found)
-        whole = numpy_type(self.dtype).kind in "iub" and not gone.any()
-        return pd.Series(within(found, self.dtype) if whole else found).astype(self.dtype if whole or not gone.any() else None)
+        return self._held().dates(found) if self.kind == "date" else self._held().numbers(found)
 
     def gone(self, choice: np.ndarray) -> np.ndarray:
         """Which of these choices are that the value is missing: (n,)."""
@@ -172,34 +171,6 @@ class Coded:
             found = np.where(choice >= self.bins, np.array(self.atoms)[at], found)
         return found
 
-    def _typed(self, found: Any) -> Any:
-        """Options as they were: text, numbers, booleans or a categorical of text."""
-        import pandas as pd
-
-        if self.dtype.startswith("category"):
-            return pd.Series(found.as_ordered() if self.dtype.endswith("ordered") else found)
-        text = pd.Series(found.astype(object))
-        if self.dtype in ("bool", "boolean"):
-            return text.map({"True": True, "False": False}).astype(self.dtype if not text.isna().any() else object)
-        if _is_text(self.dtype):
-            return text.astype(self.dtype)
-        numeric: Any = pd.to_numeric(text)
-        return numeric if numeric.isna().any() else numeric.astype(self.dtype)
-
-    def _dated(self, seconds: np.ndarray) -> Any:
-        import pandas as pd
-
-        gone = np.isnan(seconds)
-        moments = np.round(np.where(gone, 0, seconds) * 1e6).astype(np.int64).astype("datetime64[us]")
-        stamps = pd.Series(np.where(gone, np.datetime64("NaT"), moments))
-        if self.dtype.startswith(("datetime64", "timestamp", "date32")):
-            # Of Arrow's dtypes none has a zone by that name: they take what has none for UTC.
-            zone = getattr(pd.api.types.pandas_dtype(self.dtype), "tz", None)
-            return (stamps.dt.tz_localize("UTC") if zone else stamps).astype(self.dtype)
-        days = not self.grain % 86400 and self.grain
-        text = stamps.dt.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S").astype(object)
-        return text.astype(self.dtype) if _is_text(self.dtype) else text
-
     def slope(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
         """Log of d score / d value where a value is in a bin, 0 elsewhere: (n,)."""
         if not self.bins:
@@ -211,10 +182,6 @@ class Coded:
         return np.where(choice < self.bins, log_density + 0.5 * score**2 + 0.5 * math.log(2 * math.pi), 0.0)
 
 
-def _is_text(dtype: str) -> bool:
-    return dtype in ("object", "str") or "string" in dtype
-
-
 def fit_column(column: Column, values: Any) -> Coded:
     """How a column is coded.
 
@@ -224,7 +191,7 @@ def fit_column(column: Column, values: Any) -> Coded:
     present, missing = values.dropna(), bool(values.isna().any())
     if not len(present):
         raise RequestError(f"Every value of the column {column.name} is missing in the training part: drop it.")
-    made = {"name": column.name, "dtype": column.dtype, "kind": column.kind, "missing": missing}
+    made = {"name": column.name, "dtype": column.dtype, "kind": column.kind, "missing": missing, "cells": column.cells}
     if column.kind == "choice":
         used = set(present.astype(str).unique())
         return Coded(**made, options=tuple(option for option in column.options if option in used))

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calco.data.cells import Cells
 from calco.data.coded import Coded, fit_column
-from calco.data.columns import KINDS, Column
+from calco.data.columns import KINDS, Column, finer, inexact, tell_finer
 from calco.data.labels import TEXT
-from calco.data.source import Source, column_of, plan_of
+from calco.data.source import Source, column_labels_of, column_of, plan_of
+from calco.data.values import labelled
 from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
 
@@ -36,6 +38,7 @@ class TableSchema:
     coded: tuple[Coded, ...]
     classes: tuple[str, ...] = ()
     label_dtype: str = TEXT
+    column_labels: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         made = tuple(one if isinstance(one, Coded) else _from_json(one) for one in self.coded)
@@ -90,7 +93,7 @@ class TableSchema:
         Raises:
             RequestError: as `encode`.
         """
-        self._check_columns(raw)
+        raw = self._named(raw)
         choices, scores = [], []
         for column, start in self.spans():
             choice, score = column.coded(raw[column.name])
@@ -105,7 +108,7 @@ class TableSchema:
         Raises:
             RequestError: as `encode`, but of what is missing.
         """
-        self._check_columns(raw)
+        raw = self._named(raw)
         x, known = np.zeros((len(raw), *self.shape), np.float32), np.zeros((len(raw), *self.shape), bool)
         for column, start in self.spans():
             rows = np.flatnonzero(raw[column.name].notna().to_numpy())
@@ -121,7 +124,7 @@ class TableSchema:
         """
         x, known = np.zeros((1, *self.shape), np.float32), np.zeros((1, *self.shape), bool)
         spans = {column.name: (column, start) for column, start in self.spans()}
-        for name, value in where.items():
+        for name, value in ((str(name), value) for name, value in where.items()):
             if name not in spans:
                 raise one_of("column", name, self.columns)
             column, start = spans[name]
@@ -129,17 +132,20 @@ class TableSchema:
             known[0, start : start + column.width] = True
         return torch.from_numpy(x), torch.from_numpy(known)
 
-    def _check_columns(self, raw: Any) -> None:
-        missing = [name for name in self.columns if name not in getattr(raw, "columns", ())]
+    def _named(self, raw: Any) -> Any:
+        """A data frame with the names of its columns as text, all of which are there."""
+        found = raw.rename(columns=str) if hasattr(raw, "rename") else raw
+        missing = [name for name in self.columns if name not in getattr(found, "columns", ())]
         if missing:
             raise RequestError(f"The table lacks {', '.join(missing[:5])}: the model knows {', '.join(self.columns)}.")
+        return found
 
     def decode(self, x: Tensor) -> Any:
         """Floats to a data frame with the columns and dtypes of the training data; the most likely option counts."""
         import pandas as pd
 
         found = {column.name: column.value(*parts) for column, parts in self.chosen(x)}
-        return pd.DataFrame(found)
+        return labelled(pd.DataFrame(found), self.column_labels)
 
     def log_dets(self, x: Tensor) -> np.ndarray:
         """What turns the log densities of encoded rows into those of the raw ones: (n,)."""
@@ -167,8 +173,16 @@ class TableSchema:
         )
         rising = all(list(column.knots) == sorted(column.knots) for column in self.coded)
         named = all(isinstance(name, str) for column in self.coded for name in (column.name, column.dtype, *column.options))
+        held = all(column.cells is None or column.cells.sound() for column in self.coded)
         return (
-            bool(self.coded) and finite and sizes and rising and named and all(isinstance(name, str) for name in self.classes)
+            bool(self.coded)
+            and finite
+            and sizes
+            and rising
+            and named
+            and held
+            and len(self.column_labels) in (0, len(self.coded))
+            and all(isinstance(name, str) for name in self.classes)
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -186,10 +200,45 @@ def _put(x: np.ndarray, rows: np.ndarray, column: Coded, start: int, coded: tupl
 
 def _from_json(content: Mapping[str, Any]) -> Coded:
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
-    return Coded(**fields)
+    cells = fields.pop("cells", None)
+    return Coded(**fields, cells=Cells.from_json(cells) if cells else None)
 
 
 def fit_table(source: Source) -> TableSchema:
-    """The schema of a table, its options and quantiles those of all its rows."""
+    """The schema of a table, its options and quantiles those of all its rows.
+
+    Raises:
+        RequestError: every value of a column is missing, or a column holds what would not come back as it is.
+    """
     plan: tuple[Column, ...] = plan_of(source)
-    return TableSchema(tuple(fit_column(column, column_of(source, column.name)) for column in plan), source.classes)
+    coded = []
+    for column in plan:
+        values = column_of(source, column.name)
+        _check_held(column, values)
+        coded.append(fit_column(column, values))
+    return TableSchema(tuple(coded), source.classes, column_labels=column_labels_of(source))
+
+
+def _check_held(column: Column, values: Any) -> None:
+    """Raise unless values of a column come back as they are; of dates a warning says which do not.
+
+    Raises:
+        RequestError: with what they are.
+    """
+    kinds = column.cells.unheld if column.cells else ""
+    if kinds:
+        kinds = f"several types ({kinds.replace('|', ', ')})" if "|" in kinds else f"type {kinds}"
+        raise RequestError(
+            f"The column {column.name} holds values of {kinds}, which do not come back: turn them into text or numbers."
+        )
+    if column.kind != "choice" and column.dtype.startswith("category"):
+        raise RequestError(
+            f"The column {column.name} is a categorical called a {column.kind}: call it a choice, or convert it by astype."
+        )
+    present = values.dropna()
+    if column.kind == "number" and (found := inexact(present)):
+        raise RequestError(
+            f"The column {column.name} holds {found}: call it a choice, drop it if it is a key, or subtract a number from it."
+        )
+    if column.kind == "date" and (count := finer(present, column.name, "the table")):
+        tell_finer(column.name, count)
