@@ -60,13 +60,18 @@ class TableSchema:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """What the floats are: a choice for each column, and a score where it is in a bin."""
+        """What the floats are: a choice for each column, with how far from an option it is, or a score where it is in a bin."""
         found = []
         for column, start in self.spans():
             stop = start + column.choices
-            found.append(Piece("choice", start, stop))
             if column.bins:
-                found.append(Piece("real", stop, stop + 1, (start, start + column.bins)))
+                cells = column.inside if column.grain else None
+                found += [
+                    Piece("choice", start, stop),
+                    Piece("real", stop, stop + 1, (start, start + column.bins), cells=cells),
+                ]
+            else:
+                found.append(Piece("choice", start, stop + column.scored, beside=int(column.scored)))
         return tuple(found)
 
     def encode(self, raw: Any) -> Tensor:
@@ -78,8 +83,7 @@ class TableSchema:
         rows = raw if isinstance(raw, Rows) else self.looked_up(raw)
         x = np.zeros((len(rows.choices), *self.shape), np.float32)
         np.put_along_axis(x, rows.choices.astype(np.int64), 1, 1)
-        binned = [start + column.choices for column, start in self.spans() if column.bins]
-        x[:, binned] = rows.scores
+        x[:, [start + column.choices for column, start in self.spans() if column.scored]] = rows.scores
         return torch.from_numpy(x)
 
     def looked_up(self, raw: Any) -> Rows:
@@ -93,8 +97,8 @@ class TableSchema:
         for column, start in self.spans():
             choice, score = column.coded(raw[column.name])
             choices.append((start + choice).astype(np.int32))
-            if column.bins:
-                scores.append(np.where(choice < column.bins, score, 0).astype(np.float32))
+            if column.scored:
+                scores.append(score.astype(np.float32))
         return Rows(np.stack(choices, 1), np.stack(scores, 1) if scores else np.zeros((len(raw), 0), np.float32))
 
     def partial(self, raw: Any) -> tuple[Tensor, Tensor]:
@@ -141,16 +145,22 @@ class TableSchema:
 
     def log_dets(self, x: Tensor) -> np.ndarray:
         """What turns the log densities of encoded rows into those of the raw ones: (n,)."""
-        return np.sum([column.slope(*parts) for column, parts in self.chosen(x)], 0)
+        return np.sum([column.log_det(*parts) for column, parts in self.chosen(x)], 0)
 
     def chosen(self, x: Tensor) -> list[tuple[Coded, tuple[np.ndarray, np.ndarray]]]:
-        """Of each column the choices and the scores."""
+        """Of each column the choices and the scores.
+
+        Without bins only what was encoded, a one among zeros, is at a distance from its option: what models make is at one.
+        """
         values = x.detach().cpu().double().numpy()
         found = []
         for column, start in self.spans():
-            stop = start + column.choices
-            score = values[:, stop] if column.bins else np.zeros(len(values))
-            found.append((column, (values[:, start:stop].argmax(1), score)))
+            options = values[:, start : start + column.choices]
+            choice, score = options.argmax(1), np.zeros(len(values))
+            if column.scored:
+                encoded = ((options == 0).sum(1) == column.choices - 1) & (options.max(1) == 1)
+                score = np.where(encoded | bool(column.bins), values[:, start + column.choices], 0.0)
+            found.append((column, (choice, score)))
         return found
 
     def flags(self, mask: np.ndarray) -> Tensor:
@@ -159,11 +169,21 @@ class TableSchema:
 
     def sound(self) -> bool:
         """Whether the fields can be those of a schema that was fitted."""
-        finite = all(math.isfinite(v) for column in self.coded for v in (*column.atoms, *column.knots, column.grain))
-        sizes = all(
-            column.choices > 0 and column.kind in KINDS and (not column.bins or len(column.knots) > 1) for column in self.coded
+        finite = all(
+            math.isfinite(v) for column in self.coded for v in (*column.atoms, *column.knots, *column.places, column.grain)
         )
-        rising = all(list(column.knots) == sorted(column.knots) for column in self.coded)
+        sizes = all(
+            column.choices > 0
+            and column.kind in KINDS
+            and len(column.knots) == len(column.places) >= 2 * bool(column.bins)
+            and (column.bins or column.atoms or not column.scored)
+            and 0 < column.unseen < 1
+            for column in self.coded
+        )
+        rising = all(
+            list(column.knots) == sorted(set(column.knots)) and list(column.places) == sorted(column.places)
+            for column in self.coded
+        )
         named = all(isinstance(name, str) for column in self.coded for name in (column.name, column.dtype, *column.options))
         return (
             bool(self.coded) and finite and sizes and rising and named and all(isinstance(name, str) for name in self.classes)
@@ -178,8 +198,8 @@ def _put(x: np.ndarray, rows: np.ndarray, column: Coded, start: int, coded: tupl
     """Write the choices and scores of a column into some rows."""
     choice, score = coded
     x[rows, start + choice] = 1
-    if column.bins:
-        x[rows, start + column.choices] = np.where(choice < column.bins, score, 0)
+    if column.scored:
+        x[rows, start + column.choices] = score
 
 
 def _from_json(content: Mapping[str, Any]) -> Coded:
