@@ -386,7 +386,8 @@ class Verbs(BaseEstimator):
     def density_(self) -> str:
         """What the numbers of `log_prob` are."""
         model: Any = self._model()
-        return model.density
+        measure = getattr(self.schema_, "measure", "")
+        return f"{model.density}, {measure}" if measure else model.density
 
     @available_if(can("log_prob"))
     def log_prob(self, x: Any, y: Any = None, *, with_error: bool = False, seed: int = 0) -> Any:

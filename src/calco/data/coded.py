@@ -26,8 +26,8 @@ class Coded:
 
     The options of a number or a date are its bins, its `atoms`, which are values that many rows have, and, where values were
     missing, that. Those of a choice are its own. `knots` and `places` tell how values in bins are distributed, and the score is
-    where in its bin a value is (see `Knots`). Without bins it is how far a value is from its closest atom, and `unseen` the share
-    of values that are not at one (see `Unseen`). `grain` is what all values are multiples of, 0 where nothing is.
+    where in its bin a value is (see `Knots`). Without bins it is how far a value is from its closest atom, and `unseen` the
+    share of values that are at none (see `Unseen`). `grain` is what all values are multiples of, 0 where nothing is.
     """
 
     name: str

@@ -74,6 +74,12 @@ class TableSchema:
                 found.append(Piece("choice", start, stop + column.scored, beside=int(column.scored)))
         return tuple(found)
 
+    @property
+    def measure(self) -> str:
+        """Of what the densities of rows are probabilities, where they are."""
+        mass = [column for column in self.coded if column.scored and (column.grain or not column.bins)]
+        return "whole numbers and other multiples of a step by their probability" if mass else ""
+
     def encode(self, raw: Any) -> Tensor:
         """Rows of a data frame, or what `looked_up` made of them, to float32 of shape (n, floats).
 
