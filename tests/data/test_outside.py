@@ -143,7 +143,7 @@ def test_what_is_no_multiple_of_the_grain_counts_as_the_closest_and_is_counted(l
         "impute": lambda: model.impute(odd).equals(odd),
     }
     count = 1 if verb == "where" else 2
-    with pytest.warns(UserWarning, match=f"steps has {count} values that are no multiples of 1"):
+    with pytest.warns(UserWarning, match=f"steps has {count} values that are no whole numbers"):
         assert verbs[verb]()
 
 
@@ -175,7 +175,20 @@ def test_dates_that_a_dtype_cannot_hold_are_its_last():
     x[0, -1], x[1, -1] = 30.0, -30.0
     x[:, :-1] = 0
     x[0, schema.coded[0].bins - 1], x[1, 0] = 1, 1
-    assert list(schema.decode(x)["day"].dt.year) == [2262, 1678]
+    assert list(schema.decode(x)["day"].dt.year) == [2262, 1677]
+    with pytest.raises(RequestError, match=r"datetime64\[ns\] cannot hold"):
+        schema.given({"day": "3000-01-01"})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint8", 256), ("uint8", -1), ("int64", 1e19), ("float32", 1e39), ("Int16", 40_000)]
+)
+def test_values_that_a_dtype_cannot_hold_are_not_asked_for(dtype, value):
+    frame = pd.DataFrame({"v": np.random.default_rng(0).integers(1, 250, 400)}).astype(dtype)
+    schema = infer_schema(table(frame))
+    with pytest.raises(RequestError, match=f"{dtype} cannot hold"):
+        schema.given({"v": value})
+    assert schema.given({"v": 0})[0].isfinite().all()
 
 
 @given(st.integers(0, 2**31), st.sampled_from(NAMES), st.floats(0, 0.3))

@@ -93,14 +93,17 @@ class Coded:
         """`coded` of one value that samples are to have, None for what is missing.
 
         Raises:
-            RequestError: as `coded`, or it is more than one value.
+            RequestError: as `coded`, or it is more than one value, or none that the dtype of the column can hold.
         """
         import pandas as pd
 
         if not np.isscalar(value) and value is not None and not isinstance(value, (str, date)):
             raise RequestError(f"The column {self.name} is asked to be {value!r}: give one value.")
         gone: Any = pd.isna(value)
-        return self.coded(pd.Series([None if gone else value], dtype=object, name=self.name))
+        choice, score = self.coded(pd.Series([None if gone else value], dtype=object, name=self.name))
+        if self.scored and not gone and not self._least <= self._numbers(choice, score)[0] <= self._most:
+            raise RequestError(f"The column {self.name} is asked to be {value}, which {self.dtype} cannot hold: ask for less.")
+        return choice, score
 
     def _option(self, present: Any) -> np.ndarray:
         import pandas as pd
@@ -150,10 +153,10 @@ class Coded:
             return
         count = int((~multiples(found, self.grain, 1e-6 * self.grain + rounding * abs(found))).sum())
         if count:
-            unit = {86400: "whole days", 3600: "whole hours", 60: "whole minutes", 1: "whole seconds"}
-            what = unit[int(self.grain)] if self.kind == "date" else f"multiples of {self.grain:g}"
+            units = {86400: "days", 3600: "hours", 60: "minutes", 1: "seconds" if self.kind == "date" else "numbers"}
+            what = f"whole {units[int(self.grain)]}" if self.grain >= 1 else f"multiples of {self.grain:g}"
             warnings.warn(
-                f"The column {self.name} has {count} values that are no {what}, which all were in training:"
+                f"The column {self.name} has {count} values that are no {what}, as all were in training:"
                 " they count as the closest.",
                 UserWarning,
                 stacklevel=2,
@@ -178,14 +181,23 @@ class Coded:
 
     def number(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
         """The number, or the seconds of a date, of these choices and scores; anything where it is missing: (n,), float64."""
+        return self._numbers(choice, score).clip(self._least, self._most)
+
+    def _numbers(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """The same, whether the column's dtype can hold it or not."""
+        at = (choice - self.bins).clip(0, max(len(self.atoms) - 1, 0))
         if not self.bins:
-            found = self.around.value(choice.clip(0, len(self.atoms) - 1), score)
-        else:
-            found = self.inside.value(choice.clip(0, self.bins - 1), score)
-            if self.atoms:
-                at = (choice - self.bins).clip(0, len(self.atoms) - 1)
-                found = np.where(choice >= self.bins, np.array(self.atoms)[at], found)
-        return found.clip(*_span(self.dtype)) if self.kind == "date" else found
+            return self.around.value(at, score)
+        found = self.inside.value(choice.clip(0, self.bins - 1), score)
+        return np.where(choice >= self.bins, np.array(self.atoms)[at], found) if self.atoms else found
+
+    @property
+    def _least(self) -> float:
+        return _limits(self.kind, self.dtype)[0]
+
+    @property
+    def _most(self) -> float:
+        return _limits(self.kind, self.dtype)[1]
 
     def _typed(self, found: Any) -> Any:
         """Options as they were: text, numbers, booleans or a categorical of text."""
@@ -237,11 +249,16 @@ def rounding_of(dtype: Any) -> float:
     return 1e-3 if "float16" in name or "halffloat" in name else 2e-7 if single else 1e-15
 
 
-def _span(dtype: str) -> tuple[float, float]:
-    """The first and the last second that dates of a dtype can be."""
-    years = ("1678-01-01", "2262-01-01") if "[ns" in dtype else ("0001-01-01", "9999-12-31T23:59:59")
-    first, last = (float(np.datetime64(day, "s").astype(np.int64)) for day in years)
-    return first, last
+def _limits(kind: str, dtype: str) -> tuple[float, float]:
+    """Numbers, or seconds of dates, between which a column of this dtype lies."""
+    if kind == "date":
+        days = ("1677-09-22", "2262-04-11") if "[ns" in dtype else ("0001-01-01", "9999-12-31T23:59:59")
+        first, last = (np.datetime64(day, "s").astype(np.int64) for day in days)
+        return float(first), float(last)
+    found = numpy_type(dtype)
+    if found.kind in "iu":
+        return float(np.iinfo(found).min), float(np.iinfo(found).max)
+    return (-float(np.finfo(found).max), float(np.finfo(found).max)) if found.kind == "f" else (-np.inf, np.inf)
 
 
 def _is_text(dtype: str) -> bool:
