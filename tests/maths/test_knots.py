@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from calco.maths.knots import Knots, fit_knots, from_steps, normal_log_mass, steps_of
+from calco.maths.cells import cells_of, normal_log_mass
+from calco.maths.knots import Knots, fit_knots, from_steps, steps_of
 from calco.maths.unseen import Unseen
 
 SEEDS = st.integers(0, 2**31)
@@ -36,7 +37,7 @@ def log_given(knots, x, means, scales):
     if not knots.grain:
         return bins, norm.logpdf(score, mean, scale) + knots.log_slope(bins, score)
     b, z, m, v = (torch.from_numpy(part) for part in (bins, score, mean, 2 * np.log(scale)))
-    return bins, normal_log_mass(knots.cells(b, z), z, m, v).numpy()
+    return bins, normal_log_mass(cells_of((knots,), b[None], z[None]), z, m, v)[0].numpy()
 
 
 @given(SEEDS, GRAINS, st.floats(0.01, 2))
@@ -44,7 +45,7 @@ def test_probabilities_of_multiples_of_a_grain_sum_to_one(seed, grain, widest):
     knots, _, apart = skewed(seed, grain)
     rng = np.random.default_rng(seed)
     means, scales = rng.normal(0, 1, knots.bins), rng.uniform(0.005, widest, knots.bins)
-    ends, span = np.array(knots.values)[[0, -1]], 20 * max(knots._scales)
+    ends, span = np.array(knots.values)[[0, -1]], 20 * max(knots.scales)
     x = from_steps(np.arange(np.ceil(ends[0] - span), ends[1] + span), grain)
     x = x[~np.isin(x, apart)]
     bins, log = log_given(knots, x, means, scales)
@@ -94,7 +95,7 @@ def test_gaps_hold_little_and_never_nothing():
     drawn = np.concatenate([knots.value(np.full(len(draws), b), draws) for b in range(knots.bins)])
     assert ((drawn > 200) & (drawn < 999)).mean() < 0.05
     bins, score = (torch.from_numpy(part) for part in knots.placed(np.array([600.0])))
-    assert normal_log_mass(knots.cells(bins, score), score, torch.zeros(1), torch.zeros(1)) > -20
+    assert normal_log_mass(cells_of((knots,), bins[None], score[None]), score, torch.zeros(1), torch.zeros(1)) > -20
 
 
 def test_masses_far_out_keep_their_digits():
@@ -102,9 +103,9 @@ def test_masses_far_out_keep_their_digits():
     knots = Knots((-0.5, 0.5, 1000.5), (3.2e-5, 0.5, 1 - 3.2e-5), 1, 1.0)
     x = np.array([0.0, 1.0, 700.0, 1e6, 1e12, 1e100])
     bins, score = (torch.from_numpy(part) for part in knots.placed(x))
-    cells = knots.cells(bins, score)
-    found = normal_log_mass(cells, score, torch.tensor(0.3), torch.tensor(0.2)).numpy()
-    low, high = ((c.numpy() - 0.3) / np.exp(0.1) for c in cells[:2])
+    cells = cells_of((knots,), bins[None], score[None])
+    found = normal_log_mass(cells, score, torch.tensor(0.3), torch.tensor(0.2))[0].numpy()
+    low, high = ((c[0].numpy() - 0.3) / np.exp(0.1) for c in cells[:2])
     assert np.allclose(found[:3], np.log(norm.sf(low[:3]) - norm.sf(high[:3])), rtol=1e-6)
     assert (np.diff(found[3:]) < 0).all()
     mean = torch.zeros(6, dtype=torch.float64, requires_grad=True)

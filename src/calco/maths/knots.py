@@ -7,12 +7,11 @@ each then is a cell, from half a grain below it to half a grain above, and its p
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 BINS, PIECES = 20, 8
 """Bins of equal share, at most, and straight pieces of the distribution function in each."""
@@ -22,8 +21,6 @@ STEEP = 0.5
 """What a unit of the score adds to log(1 + distance / scale) beyond the outermost knots."""
 FURTHEST = 8.2
 """Score at an edge between bins, where a share of 0 or 1 has no finite one."""
-ENDLESS = 1e4
-"""Score that stands for infinity as the end of a cell."""
 LARGEST = float(np.finfo(np.float64).max)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -67,14 +64,6 @@ def beyond(log: np.ndarray, scale: float) -> np.ndarray:
         return np.minimum(scale * np.expm1(np.minimum(log, 709.0)), LARGEST)
 
 
-class Cells(NamedTuple):
-    """Between which scores the cells of some numbers lie, and the logarithm of the difference where it is small."""
-
-    low: Tensor
-    high: Tensor
-    log_width: Tensor
-
-
 @dataclass(frozen=True)
 class Knots:
     """A distribution function.
@@ -98,7 +87,7 @@ class Knots:
         share = np.interp(x, self.values, self.places)
         bins = share.astype(int).clip(0, self.bins - 1)
         score = ndtri((share - bins).clip(0, 1)).clip(-FURTHEST, FURTHEST)
-        for end, sign, scale in zip((0, -1), (-1, 1), self._scales, strict=True):
+        for end, sign, scale in zip((0, -1), (-1, 1), self.scales, strict=True):
             out = sign * (x - self.values[end]) > 0
             log = log_beyond(np.where(out, sign * (x / 2 - self.values[end] / 2), 0), scale / 2)  # halves do not overflow
             score = np.where(out, sign * (WIDEST + log / STEEP), score)
@@ -108,7 +97,7 @@ class Knots:
         """The numbers of bins and scores: (n,) each, to (n,)."""
         found = np.interp(bins + ndtr(score), self.places, self.values)
         for end, (sign, out, log) in zip((0, -1), self._outside(bins, score), strict=True):
-            half = self.values[end] / 2 + sign * beyond(log, self._scales[end] / 2)
+            half = self.values[end] / 2 + sign * beyond(log, self.scales[end] / 2)
             found = np.where(out, 2 * half.clip(-LARGEST / 2, LARGEST / 2), found)
         return from_steps(np.round(found) if self.grain else found, self.grain)
 
@@ -117,7 +106,7 @@ class Knots:
         piece = self._piece(bins, bins + ndtr(score))
         log = (np.log(np.diff(self.places).clip(1e-300)) - np.log(np.diff(self.values)))[piece]
         found = log + 0.5 * score**2 + HALF_LOG_2PI
-        for (_, out, log), scale in zip(self._outside(bins, score), self._scales, strict=True):
+        for (_, out, log), scale in zip(self._outside(bins, score), self.scales, strict=True):
             found = np.where(out, -math.log(STEEP * scale) - log, found)
         return found
 
@@ -131,76 +120,21 @@ class Knots:
 
     def _piece(self, bins: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Which piece of its bin a share lies in."""
-        first, last = self._ends
+        first, last = self.ends
         return (np.searchsorted(self.places, share, "right") - 1).clip(first[bins], last[bins])
 
     @cached_property
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """The first piece of each bin and its last, of those that hold anything."""
         edges = np.arange(self.bins + 1).clip(self.places[0], self.places[-1])
         return np.searchsorted(self.places, edges[:-1], "right") - 1, np.searchsorted(self.places, edges[1:], "left") - 1
 
     @cached_property
-    def _scales(self) -> tuple[float, float]:
+    def scales(self) -> tuple[float, float]:
         """Of the distances below the first knot and above the last: the outermost piece, or a piece of mean width."""
         v, count = self.values, BINS * PIECES
         mean = v[-1] / count - v[0] / count
         return max(mean, v[1] - v[0]), max(mean, v[-1] - v[-2])
-
-    def cells(self, bins: Tensor, score: Tensor) -> Cells:
-        """The cells of numbers with a grain, from their bins, integers, and scores; all of one shape, in float64."""
-        t = _tensors(self, score.device)
-        score = score.to(t.places.dtype)
-        share = bins + torch.special.ndtr(score)
-        piece = torch.searchsorted(t.places, share, right=True) - 1
-        piece = torch.minimum(torch.maximum(piece, t.first[bins]), t.last[bins])
-        start, stop, count = t.places[piece], t.places[piece + 1], t.counts[piece]
-        below = ((share - start) / (stop - start) * count).floor().clamp_min(0).minimum(count - 1)
-        low, high = ((start * (1 - q) + stop * q - bins).clamp(0, 1) for q in (below / count, (below + 1) / count))
-        log_width = torch.log((stop - start) / count) + 0.5 * score**2 + HALF_LOG_2PI
-        low, high = (torch.special.ndtri(share).clamp(-ENDLESS, ENDLESS) for share in (low, high))
-        return self._beyond(bins, score, Cells(low, high, log_width))
-
-    def _beyond(self, bins: Tensor, score: Tensor, cells: Cells) -> Cells:
-        """The same where numbers lie beyond the outermost knots."""
-        low, high, log_width = cells
-        for sign, outer, scale in zip((-1, 1), (0, self.bins - 1), self._scales, strict=True):
-            out, step = (bins == outer) & (sign * score > WIDEST), 1 / scale
-            log = torch.where(out, STEEP * (sign * score - WIDEST), 0.0).clamp_max(709.0)
-            near = (torch.expm1(log) / step).floor() * step
-            ends = [sign * (WIDEST + torch.log1p(d) / STEEP) for d in (near, near + step)]
-            low, high = torch.where(out, ends[sign < 0], low), torch.where(out, ends[sign > 0], high)
-            log_width = torch.where(out, torch.log1p(step / (1 + near)) - math.log(STEEP), log_width)
-        return Cells(low, high, log_width)
-
-
-class _Tensors(NamedTuple):
-    places: Tensor
-    counts: Tensor
-    first: Tensor
-    last: Tensor
-
-
-@lru_cache(maxsize=256)
-def _tensors(knots: Knots, device: torch.device) -> _Tensors:
-    """The knots of multiples of a grain on a device, and how many of those each piece holds."""
-    kind = torch.float32 if device.type == "mps" else torch.float64
-    counts = np.diff(knots.values).clip(1)
-    places, counts = (torch.tensor(part, dtype=kind, device=device) for part in (knots.places, counts))
-    return _Tensors(places, counts, *(torch.from_numpy(end).to(device) for end in knots._ends))
-
-
-def normal_log_mass(cells: Cells, score: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """Log of what N(mean, exp(log_var)) gives to cells around scores; all broadcast."""
-    scale = torch.exp(-0.5 * log_var.to(cells.low.dtype))
-    low, high, middle = ((z - mean) * scale for z in (cells.low, cells.high, score))
-    log_width = cells.log_width + scale.log()
-    small = log_width - 0.5 * middle**2 - HALF_LOG_2PI
-    flip = low + high > 0  # the lower tail has the digits
-    near, far = torch.where(flip, -low, high), torch.where(flip, -high, low)
-    log_near = torch.special.log_ndtr(near)
-    gap = (log_near - torch.special.log_ndtr(far)).clamp_min(1e-12)
-    return torch.where(log_width.exp() * (1 + middle.abs()) < 1e-3, small, log_near + torch.log(-torch.expm1(-gap)))
 
 
 def fit_knots(values: np.ndarray, counts: np.ndarray, grain: float, apart: np.ndarray) -> Knots:

@@ -1,5 +1,6 @@
 """Examples whose channels are of several kinds: real numbers, flags and choices, some of which may be missing."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from calco.maths.cells import Cells, cells_of, normal_log_mass
 from calco.maths.divergences import normal_log_prob
-from calco.maths.knots import Knots, normal_log_mass
+from calco.maths.knots import Knots
 from calco.maths.likelihoods import Likelihood, gumbel, learned_log_var
 
 
@@ -71,11 +73,27 @@ class Mixed(Likelihood):
 
     def each(self, params: Tensor, x: Tensor) -> Tensor:
         """Nats of each piece: (*batch, pieces)."""
-        found, axis = [], -len(self.shape)
-        for piece, own in zip(self.pieces, self._parts(params), strict=True):
-            nats = _nats(piece, own, x, axis)
+        found, axis, parts = [], -len(self.shape), self._parts(params)
+        masses = self._masses(parts, x)
+        for piece, own in zip(self.pieces, parts, strict=True):
+            nats = next(masses) if piece.cells else _nats(piece, own, x, axis)
             found.append((nats * piece.open(x, axis) if piece.gate[1] else nats).flatten(axis).sum(-1))
         return torch.stack(found, -1)
+
+    def _masses(self, parts: tuple[Tensor, ...], x: Tensor) -> Iterator[Tensor]:
+        """Nats of the pieces that are cells, worked on together, which takes as long as one alone."""
+        pieces, axis = [piece for piece in self.pieces if piece.cells], -len(self.shape)
+        if not pieces:
+            return iter(())
+        own = [part for piece, part in zip(self.pieces, parts, strict=True) if piece.cells]
+        mean, log_var = (torch.cat([part.narrow(axis, i, 1) for part in own], axis) for i in (0, 1))
+        score = torch.cat([x.narrow(axis, piece.start, 1) for piece in pieces], axis)
+        bins = torch.cat([x.narrow(axis, p.gate[0], p.gate[1] - p.gate[0]).argmax(axis, keepdim=True) for p in pieces], axis)
+        columns = tuple(piece.cells for piece in pieces if piece.cells)
+        cells = cells_of(columns, bins.movedim(axis, 0), score.movedim(axis, 0))
+        cells = Cells(*(part.movedim(0, axis) for part in cells))
+        found = normal_log_mass(cells, score, mean, learned_log_var(log_var))
+        return iter(found.to(mean.dtype).split(1, axis))
 
     def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
         """Examples x with a draw of piece i where `asked`, (n, pieces), is 1: no other piece is drawn."""
@@ -166,19 +184,11 @@ def _nats(piece: Piece, own: Tensor, x: Tensor, axis: int) -> Tensor:
     value = x.narrow(axis, piece.start, piece.end - piece.start)
     if piece.kind == "real":
         mean, log_var = own.narrow(axis, 0, 1), _log_var(own, axis)
-        return normal_log_prob(value, mean, log_var) if piece.cells is None else _cell_nats(piece, x, mean, log_var, axis)
+        return normal_log_prob(value, mean, log_var)
     if piece.kind == "flag":
         logit, value = torch.broadcast_tensors(own, value)
         return -F.binary_cross_entropy_with_logits(logit, value, reduction="none")
     return (torch.log_softmax(own, axis) * value).sum(axis, keepdim=True)
-
-
-def _cell_nats(piece: Piece, x: Tensor, mean: Tensor, log_var: Tensor, axis: int) -> Tensor:
-    """Those of what is a cell."""
-    assert piece.cells is not None
-    score = x.narrow(axis, piece.start, 1)
-    bins = x.narrow(axis, piece.gate[0], piece.gate[1] - piece.gate[0]).argmax(axis, keepdim=True)
-    return normal_log_mass(piece.cells.cells(bins, score), score, mean, log_var).to(mean.dtype)
 
 
 def _values(piece: Piece, own: Tensor, axis: int, draw: bool) -> Tensor:
