@@ -438,7 +438,8 @@ class Verbs(BaseEstimator):
     def density_(self) -> str:
         """What the numbers of `log_prob` are."""
         model: Any = self._model()
-        return model.density
+        measure = getattr(self.schema_, "measure", "")
+        return f"{model.density}, {measure}" if measure else model.density
 
     @available_if(can("log_prob"))
     @plainly
