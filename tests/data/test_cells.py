@@ -282,7 +282,7 @@ def everything(n=60, seed=0):
 
 @pytest.fixture(scope="module")
 def model():
-    return calco.Autoregressive(8, depth=1, training={"steps": 5}).fit(everything())
+    return calco.Autoregressive(8, depth=1, training={"steps": 5, "batch_size": 16}).fit(everything())
 
 
 def test_samples_have_the_dtypes_of_the_data_however_few(model):
@@ -352,7 +352,7 @@ def test_rows_keep_their_index_and_columns_their_names():
     found = calco.VAE(2, training={"steps": 2}).fit(plain).reconstruct(plain)
     assert list(found) == [0, "b"]
     assert found.index.equals(plain.index)
-    asked = calco.Autoregressive(8, depth=1, training={"steps": 2}).fit(frame).sample(3, where={3: 1})
+    asked = calco.Autoregressive(8, depth=1, training={"steps": 2, "batch_size": 8}).fit(frame).sample(3, where={3: 1})
     assert asked[3].tolist() == [1, 1, 1]
 
 

@@ -101,8 +101,11 @@ def write_array(path: Path, values: Any, names: list[str] | None = None) -> None
             frame = pd.DataFrame(flat, columns=names or [f"x{i}" for i in range(flat.shape[1])])
         if path.suffix == ".csv":
             frame.to_csv(aside, index=False)
-        else:
+            return
+        try:
             frame.to_parquet(aside, index=False)
+        except (TypeError, ValueError, NotImplementedError) as error:  # of intervals, or objects of several types
+            raise RequestError(f"Parquet does not hold these values ({error.args[-1]}): write a csv file.") from error
 
 
 def _coloured(raw: np.ndarray, schema: Schema) -> np.ndarray:

@@ -157,12 +157,15 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
     names = source.names or tuple(f"x{i}" for i in range(features))
     shift = np.nan_to_num(first[0].astype(np.float64))  # keeps the sums of squares small
     even = np.ones((len(GRAINS), features), bool)
-    digits = np.finfo(first.dtype if first.dtype.kind == "f" else np.float64).eps
+    dtypes = source.dtypes or (str(first.dtype),) * features
+    types = [numpy_type(dtype) for dtype in dtypes]
+    digits = np.array([np.finfo(t if t.kind == "f" else np.float64).eps for t in types])
     for x in chunks(source, names):
         for i, name in enumerate(names):
             check_exact(x[:, i], name, row)
         row += len(x)
-        even &= [multiples(x, grain, 4 * digits * abs(x)).all(0) for grain in GRAINS]
+        # No more than their own rounding, or large float32 would be multiples of all that is small.
+        even &= [multiples(x.astype(np.float64), grain, 0.5 * digits * abs(x)).all(0) for grain in GRAINS]
         binary = binary and bool(((x == 0) | (x == 1)).all())
         with np.errstate(over="ignore"):
             moved = x.astype(np.float64) - shift
@@ -172,11 +175,8 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
         raise RequestError(f"Values are too large to be standardised in {', '.join(huge)}: change their unit.")
     mean = shift + total / count
     variance = np.maximum(square / count - (total / count) ** 2, 0.0)
-    dtypes = source.dtypes or (str(first.dtype),) * features
     # A column that moves by no more than its own rounding would be blown up to noise: it keeps its scale.
-    types = [numpy_type(dtype) for dtype in dtypes]
-    grain = np.array([8 * np.finfo(t if t.kind == "f" else np.float64).eps for t in types]) * abs(mean)
-    scale = np.where(np.sqrt(variance) > grain, np.sqrt(variance), 1.0)
+    scale = np.where(np.sqrt(variance) > 8 * digits * abs(mean), np.sqrt(variance), 1.0)
     if binary:
         mean, scale = np.zeros(features), np.ones(features)
     return VectorSchema(
