@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from calco.cli.columns import columns
 from calco.cli.completing import impute, simulate
+from calco.cli.keeping import cache
 from calco.cli.measuring import compare, evaluate, report, score, transfer
 from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
 
@@ -288,4 +289,4 @@ def families() -> None:
 
 
 MAKING = (demo, resume, sample, simulate, impute, encode, reconstruct, score, predict, cluster, segment)
-VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, columns, families)
+VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, columns, cache, families)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.contents import WORKERS
+from calco.data.decoding import SUFFIXES, Corrupt, decode
 from calco.data.files import read_npy
-from calco.data.folder import IN_MEMORY, SUFFIXES, WORKERS, Corrupt, decode, files_below
+from calco.data.folder import IN_MEMORY, files_below
 from calco.data.masks import VOID, MaskedSource, refuse
 from calco.errors import RequestError
 
