@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from calco.contract import Batch, Model, capabilities
 from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
 from calco.data.files import plain
 from calco.data.paired import open_examples
+from calco.data.values import unmasked
 from calco.densities import Estimate
 from calco.errors import RequestError, one_of
 from calco.imputation import asked, imputed
@@ -85,7 +86,7 @@ class Verbs(BaseEstimator):
 
     @available_if(can("segment"))
     def segment(self, x: Any, *, tile: int = 0) -> Any:
-        """The class of every place: indices of `schema_.classes`, uint8.
+        """The class of every place: indices of `schema_.classes`, uint8, or uint16 where those are more than 256.
 
         Args:
             x: an array (n, ...), one example, a list of examples of any sizes, a folder, a file or a source.
@@ -95,10 +96,15 @@ class Verbs(BaseEstimator):
             (n, *sides) where an array was given or all have one size, else a list.
         """
         self._fitted()
-        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in open_examples(x, self.schema_)[1]]
+        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in self.examples(x)[1]]
         if isinstance(x, np.ndarray) and x.ndim == self.schema_.raw_axes:
             return found[0]
         return np.stack(found) if len({mask.shape for mask in found}) == 1 else found
+
+    def examples(self, x: Any) -> tuple[list[str], Sequence[np.ndarray]]:
+        """Names of examples without masks, and those, of any sizes; images are converted as those of the training were."""
+        run = getattr(self, "run_", None)
+        return open_examples(x, self.schema_, run.opening().get("mode") if run else None)
 
     def sides_of(self, raw: np.ndarray) -> tuple[int, ...]:
         """Sides of one raw example."""
@@ -122,6 +128,7 @@ class Verbs(BaseEstimator):
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
+        x, y = unmasked(x), unmasked(y)
         known = None if reset else getattr(self, "schema_", None)
         if isinstance(known, (SeriesSchema, TableSchema)):
             return open_data(x, y, **({} if isinstance(x, Source) else known.opening()))

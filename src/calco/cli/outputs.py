@@ -11,6 +11,7 @@ import numpy as np
 from calco.data import Schema, SeriesSchema
 from calco.errors import RequestError
 from calco.runs import written_aside
+from calco.tiling import index_type
 
 
 def check_output(path: Path, *, images: bool) -> None:
@@ -42,7 +43,8 @@ def write_examples(path: Path, raw: Any, schema: Schema) -> None:
 class Segments:
     """A folder of what a segmenter finds: masks, overlays of images, perhaps probabilities, and the names of the classes.
 
-    Images get masks as png with a palette, signals and volumes as npy. `masks` can be given where masks are asked for.
+    Images get masks as png, with a palette or, of more than 256 classes, of 16 bits; signals and volumes as npy. `masks` can
+    be given where masks are asked for.
     """
 
     def __init__(self, folder: Path, schema: Schema, probabilities: bool) -> None:
@@ -57,7 +59,7 @@ class Segments:
     def write(self, name: str, raw: np.ndarray, bands: Iterator[tuple[slice, Any]]) -> None:
         """One example's files, from bands of the probabilities of its classes."""
         sides = raw.shape[: len(self.schema.shape) - 1]
-        mask = np.zeros(sides, np.uint8)
+        mask = np.zeros(sides, index_type(len(self.schema.classes)))
         with contextlib.ExitStack() as stack:
             into = None
             if self.probabilities:
@@ -73,7 +75,7 @@ class Segments:
         if not self.images:
             write_array(self.folder / "masks" / f"{name}.npy", mask)
             return
-        _write_png(self.folder / "masks" / f"{name}.png", mask, self.palette)
+        _write_png(self.folder / "masks" / f"{name}.png", mask, self.palette if mask.dtype == np.uint8 else None)
         _write_png(self.folder / "overlays" / f"{name}.png", self._overlaid(raw, mask))
 
     def _overlaid(self, raw: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -189,12 +189,11 @@ def segment(
     from rich.progress import track
 
     from calco.cli.outputs import Segments
-    from calco.data.paired import open_examples
     from calco.models import load
 
     estimator = load(run, device)
     estimator.require("segment")
-    names, examples = open_examples(data, estimator.schema_)
+    names, examples = estimator.examples(data)
     segments = Segments(out, estimator.schema_, probabilities)
     for name, raw in track(zip(names, examples, strict=True), "segmenting", total=len(names), transient=True):
         segments.write(name, raw, estimator.bands(raw, tile))

@@ -147,8 +147,8 @@ def decode(path: Path, size: tuple[int, int] | None = None, mode: str | None = N
     Args:
         path: the file.
         size: height and width to fit it to.
-        mode: L, RGB or RGBA, to convert it to.
-        asked: whether somebody asked for that mode; else an alpha channel that it lacks may not hold anything.
+        mode: L, LA, RGB or RGBA, to convert it to.
+        asked: whether somebody asked for that mode; else no colors and no transparency may be lost by it.
 
     Raises:
         Corrupt: it is corrupt or truncated.
@@ -176,9 +176,18 @@ def _converted(image: Any, path: Path, mode: str | None, asked: bool) -> Any:
             f"{path} has an alpha channel, and places that are not opaque, which {mode} would drop: convert the images first,"
             f" or ask for the mode {mode}."
         )
+    if mode in ("L", "LA") and not asked and _holds_color(image):
+        raise RequestError(f"{path} has colors, which the others or the model have not: convert it first, or ask for a mode.")
     if mode or image.mode not in ("L", "RGB", "RGBA", "LA"):
         return image.convert(mode or ("L" if image.mode == "1" else "RGB"))
     return image
+
+
+def _holds_color(image: Any) -> bool:
+    if image.mode in ("1", "L", "LA"):
+        return False
+    red, green, blue = (np.asarray(image.convert("RGB"))[..., i] for i in range(3))
+    return not (np.array_equal(red, green) and np.array_equal(green, blue))
 
 
 def _holds_alpha(image: Any) -> bool:

@@ -26,6 +26,29 @@ def room(shape: tuple[int, ...], kind: Any) -> np.ndarray:
         return np.memmap(file, kind, "w+", shape=shape)
 
 
+def unmasked(data: Any, value: Any = math.nan) -> Any:
+    """Masked arrays, alone or in a list, with `value` where they mask; anything else as it is.
+
+    Whole numbers become floats where that is needed to hold NaN; text becomes objects, None where it is masked.
+    """
+    if isinstance(data, (list, tuple)) and any(isinstance(one, np.ma.MaskedArray) for one in data):
+        return [unmasked(one, value) for one in data]
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    plain, masked = np.asarray(data.data), np.ma.getmaskarray(data)
+    if not masked.any():
+        return plain
+    if plain.dtype.kind == "f":
+        kind = plain.dtype
+    elif plain.dtype.kind in "biu":
+        kind = np.result_type(plain.dtype, np.min_scalar_type(value) if isinstance(value, int) else np.float64)
+    else:
+        kind, value = np.dtype(object), None
+    found = plain.astype(kind)
+    found[masked] = value
+    return found
+
+
 def chunks(source: Source, names: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
     """All raw values of a source, some 64 MiB at once, checked to be finite.
 
