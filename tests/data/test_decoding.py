@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from calco.cli.outputs import write_examples
 from calco.data import decoding, infer_schema, open_data, reopened
 from calco.data.decoding import decode, numbers
 from calco.errors import RequestError
@@ -74,6 +75,15 @@ def test_grey_of_sixteen_bits_is_read_at_full_depth(tmp_path):
     assert (decode(tmp_path / "e.png", (7, 7)) == 40000).all()
     with pytest.raises(RequestError, match="cannot become RGB"):
         open_data(tmp_path, mode="RGB")
+
+
+def test_deep_images_are_written_as_deep_as_they_were(tmp_path):
+    x = np.stack((DEEP, DEEP[::-1]))
+    schema = infer_schema(open_data(x))
+    write_examples(tmp_path / "out", x, schema)
+    assert np.array_equal(open_data(tmp_path / "out").take(np.arange(2)).x, x)
+    write_examples(tmp_path / "sheet.png", x, schema)  # to be looked at
+    assert decode(tmp_path / "sheet.png").dtype == np.uint8
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float32])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from calco.data import Schema, SeriesSchema
+from calco.data import ImageSchema, Schema, SeriesSchema
 from calco.errors import RequestError
 from calco.runs import written_aside
 from calco.tiling import index_type
@@ -34,7 +34,7 @@ def write_examples(path: Path, raw: Any, schema: Schema) -> None:
         _write_png(path, _tiled(_pixels(raw, schema)))
     elif not path.suffix:
         digits = len(str(len(raw) - 1))
-        for i, image in enumerate(_pixels(raw, schema)):
+        for i, image in enumerate(raw if _deep(schema) else _pixels(raw, schema)):
             _write_png(path / f"{i:0{digits}}.png", image)
     else:
         write_array(path, schema.table(raw) if isinstance(schema, SeriesSchema) and path.suffix != ".npy" else raw)
@@ -82,9 +82,11 @@ class Segments:
         from calco.report.pictures import overlay
 
         shown = np.empty((*mask.shape, 3), np.uint8)
+        few = raw[:: max(1, len(raw) // 500), :: max(1, raw.shape[1] // 500)]
+        low, high = (0.0, 255.0) if raw.dtype == np.uint8 else np.quantile(few, (0.01, 0.99)).tolist()
         for top in range(0, len(mask), 256):  # a strip at a time: the image may be large
             rows = slice(top, top + 256)
-            shown[rows] = overlay(_coloured(raw[None, rows], self.schema)[0], self.palette[mask[rows]])
+            shown[rows] = overlay(_seen(raw[rows], low, high), self.palette[mask[rows]])
         return shown
 
 
@@ -107,10 +109,16 @@ def write_array(path: Path, values: Any, names: list[str] | None = None) -> None
             frame.to_parquet(aside, index=False)
 
 
-def _coloured(raw: np.ndarray, schema: Schema) -> np.ndarray:
-    """`_pixels` with three channels."""
-    pixels = _pixels(raw, schema)
-    return pixels[..., None].repeat(3, -1) if pixels.ndim == 3 else pixels[..., :3]
+def _deep(schema: Schema) -> bool:
+    """Whether a png can hold these images as they are, and not bytes."""
+    return isinstance(schema, ImageSchema) and schema.dtype == "uint16" and not schema.channel_axis
+
+
+def _seen(raw: np.ndarray, low: float, high: float) -> np.ndarray:
+    """An image, raw, as bytes (height, width, 3): `low` black and `high` white."""
+    pixels = ((raw.astype(np.float32) - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., :1].repeat(3, -1)
 
 
 def _pixels(raw: np.ndarray, schema: Schema) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Checks of raw values that every schema makes."""
 
 import math
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -158,4 +159,31 @@ def check_levels(raw: np.ndarray, low: float, high: float, levels: int) -> None:
     raise RequestError(
         f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold other values than the {levels} levels"
         f" from {low:g} to {high:g} that the model knows: bring them to those levels first."
+    )
+
+
+def check_depth(raw: np.ndarray, dtype: str, high: float = math.inf) -> None:
+    """Raise where bits or bytes are given to a model of deeper images, whose values reach up to `high`.
+
+    Raises:
+        RequestError: they are.
+    """
+    most = {"bool": 1, "uint8": 255}.get(str(raw.dtype), math.inf)
+    if dtype in ("uint8", "uint16") and str(raw.dtype) != dtype and most < high:
+        raise RequestError(f"These images are {raw.dtype}; the model knows {dtype}: bring them to that scale.")
+
+
+def check_scale(raw: np.ndarray, low: float, high: float) -> None:
+    """Raise if a value lies further from the range of the training than that is wide.
+
+    Raises:
+        RequestError: with how many examples, and the first of them.
+    """
+    least, most = max(low - (high - low), -sys.float_info.max), min(high + (high - low), sys.float_info.max)
+    if raw.size == 0 or (raw.min() >= least and raw.max() <= most):
+        return
+    rows = np.flatnonzero(((raw < least) | (raw > most)).reshape(len(raw), -1).any(1))
+    raise RequestError(
+        f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold values from {raw.min():g} to {raw.max():g};"
+        f" those of the training lie between {low:g} and {high:g}: bring them to that scale, or learn from such too."
     )
