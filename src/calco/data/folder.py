@@ -12,7 +12,8 @@ import numpy as np
 from calco.data.cache import keep, recall
 from calco.data.contents import WORKERS, digests
 from calco.data.decoding import SUFFIXES, Corrupt, decode
-from calco.data.source import ArraySource, Raw, encode_labels
+from calco.data.labels import encode_labels
+from calco.data.source import ArraySource, Raw
 from calco.errors import RequestError
 
 IN_MEMORY = 4 << 30
@@ -68,7 +69,7 @@ class Folder:
         about: dict[str, Any],
     ) -> None:
         self.files, self.size, self.mode, self.first, self.about = files, size, mode, _kind(first), about
-        self.y, self.classes = encode_labels(y, len(files))
+        self.y, self.classes, self.labels = encode_labels(y, len(files))
         told = hashlib.sha256(f"{key} {self.classes}".encode() + (b"" if self.y is None else self.y.tobytes()))
         self.fingerprint = told.hexdigest()
         self.pool = ThreadPoolExecutor(WORKERS)

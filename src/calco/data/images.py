@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calco.data.labels import TEXT
 from calco.data.source import Source
 from calco.data.values import as_tensor, check_depth, check_finite, check_levels, check_scale, chunks, size_of, within
 from calco.errors import RequestError
@@ -35,6 +36,7 @@ class ImageSchema:
     levels: int | None
     channel_axis: bool
     classes: tuple[str, ...] = ()
+    label_dtype: str = TEXT
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 All masks are read and checked before anything is trained on them; what is wrong is named, one by one.
 """
 
+import copy
 import hashlib
 import warnings
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from calco.data.places import PlacesSchema
-from calco.data.source import Raw
+from calco.data.source import Raw, Subset
 from calco.data.values import check_finite
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
@@ -148,6 +149,16 @@ class MaskedSource:
             ys = [np.pad(y, w, constant_values=IGNORED) for y, w in zip(ys, wide, strict=True)]
         return Raw(np.stack(xs), np.stack(ys).astype(np.int64))
 
+    def part(self, rows: np.ndarray) -> "MaskedSource":
+        """Some of its examples, of the same classes."""
+        found = copy.copy(self)
+        found.x, found._fingerprint = Picked(self.x, rows), ""
+        found.y, found.called = [self.y[i] for i in rows], [self.called[i] for i in rows]
+        counts = np.array([np.bincount(mask[mask != IGNORED], minlength=len(self.classes)) for mask in found.y])
+        found.pixels = tuple(counts.sum(0).tolist())
+        found.company = tuple(((counts > 0) * counts.sum(1, keepdims=True)).sum(0).tolist())
+        return found
+
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of its contents."""
         if not self._fingerprint:
@@ -199,6 +210,27 @@ class MaskedSource:
         if not (deviation > 0).all():
             raise RequestError(f"Channel {int(np.argmin(deviation > 0))} holds the same value everywhere: leave it out.")
         return tuple(mean.tolist()), tuple((mean + deviation).tolist())
+
+
+class Picked(Sequence[np.ndarray]):
+    """Some of a sequence, each read when it is asked for."""
+
+    def __init__(self, items: Any, rows: np.ndarray) -> None:
+        self.items, self.rows = items, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[self.rows[index]]
+
+
+def masked_of(source: Any) -> MaskedSource | None:
+    """A source with masks itself, or the part of one that this is; None for all other examples."""
+    if isinstance(source, Subset):
+        whole = masked_of(source.source)
+        return whole and whole.part(source.rows)
+    return source if isinstance(source, MaskedSource) else None
 
 
 def refuse(problems: list[str], count: int, hint: str, what: str = "pairs do not fit") -> None:

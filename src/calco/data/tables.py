@@ -12,6 +12,7 @@ from torch import Tensor
 
 from calco.data.coded import Coded, fit_column
 from calco.data.columns import KINDS, Column
+from calco.data.labels import TEXT
 from calco.data.source import Source, column_of, plan_of
 from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
@@ -34,6 +35,7 @@ class TableSchema:
     raw_axes: ClassVar[int] = 1
     coded: tuple[Coded, ...]
     classes: tuple[str, ...] = ()
+    label_dtype: str = TEXT
 
     def __post_init__(self) -> None:
         made = tuple(one if isinstance(one, Coded) else _from_json(one) for one in self.coded)

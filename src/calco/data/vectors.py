@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calco.data.labels import TEXT
 from calco.data.source import Source
 from calco.data.values import as_tensor, check_finite, check_levels, chunks, numpy_type, size_of, within
 from calco.errors import RequestError
@@ -27,6 +28,7 @@ class VectorSchema:
     binary: bool
     frame: bool
     classes: tuple[str, ...] = ()
+    label_dtype: str = TEXT
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from calco.data import Schema, Source
 from calco.data.cache import keep, recall
 from calco.errors import RequestError
 from calco.estimator import Estimator
+from calco.maths.seeding import seeded
 from calco.nets.conv import ConvEncoder
 from calco.nets.features import RandomFeatures
 from calco.training import Interrupted, Training, train
@@ -82,8 +83,7 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     shape, classes = schema.shape, len(source.classes)
     if len(shape) != 3 or classes < 2:
         raise RequestError("A classifier of these examples cannot be trained: that takes images with labels of two classes.")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0):
         model = LabelModel((shape[0], shape[1], shape[2]), classes)
     made = f"{calco.__version__} {torch.__version__} {source.describe()['fingerprint']} {schema.to_json()}"
     key = hashlib.sha256(f"{made} {RECIPE.to_json()} {model}".encode())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from calco.maths import noise
 from calco.maths.divergences import normal_log_prob
 from calco.maths.likelihoods import Likelihood, gumbel, learned_log_var
 
@@ -161,10 +162,10 @@ def _values(kind: str, own: Tensor, axis: int, draw: bool) -> Tensor:
     """Means or draws of a piece's channels."""
     if kind == "real":
         mean = own.narrow(axis, 0, 1)
-        return mean + torch.exp(0.5 * _log_var(own, axis)) * torch.randn_like(mean) if draw else mean
+        return mean + torch.exp(0.5 * _log_var(own, axis)) * noise.normal(mean) if draw else mean
     if kind == "flag":
-        return torch.bernoulli(torch.sigmoid(own)) if draw else torch.sigmoid(own)
+        return noise.flips(torch.sigmoid(own)) if draw else torch.sigmoid(own)
     if not draw:
         return torch.softmax(own, axis)
-    picked = (own + gumbel(torch.rand_like(own))).argmax(axis, keepdim=True)
+    picked = (own + gumbel(noise.uniform(own))).argmax(axis, keepdim=True)
     return torch.zeros_like(own).scatter(axis, picked, 1.0)

@@ -114,7 +114,7 @@ class RowsModel(GANModel):
 
     def make(self, like: Tensor, y: Tensor | None) -> Tensor:
         """As many generated rows as `like` has: (n, floats)."""
-        columns = self._columns()[(noise.uniform(like[:, 0]) * len(self.choices)).long().clamp_max(len(self.choices) - 1)]
+        columns = self._columns()[noise.indices(like[:, 0], len(self.choices))]
         ends = (columns * self.shares).cumsum(1)
         at = (noise.uniform(like[:, :1]) * ends[:, -1:] >= ends).sum(1).clamp_max(len(self.shares) - 1)
         asked = F.one_hot(at, len(self.shares)).to(like.dtype)
