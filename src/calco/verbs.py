@@ -4,7 +4,7 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ from calco.data.files import plain
 from calco.data.labels import as_array, encode_labels, name_of
 from calco.data.paired import open_examples
 from calco.data.schema import classes_of
-from calco.data.values import check_names
+from calco.data.values import check_names, unmasked
 from calco.densities import Estimate
 from calco.errors import RequestError, native, one_of
 from calco.imputation import asked, imputed
@@ -112,7 +112,7 @@ class Verbs(BaseEstimator):
     @available_if(can("segment"))
     @plainly
     def segment(self, x: Any, *, tile: int = 0) -> Any:
-        """The class of every place: indices of `schema_.classes`, uint8.
+        """The class of every place: indices of `schema_.classes`, uint8, or uint16 where those are more than 256.
 
         Args:
             x: an array (n, ...), one example, a list of examples of any sizes, a folder, a file or a source.
@@ -122,10 +122,15 @@ class Verbs(BaseEstimator):
             (n, *sides) where an array was given or all have one size, else a list.
         """
         self._fitted()
-        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in open_examples(x, self.schema_)[1]]
+        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in self.examples(x)[1]]
         if isinstance(x, np.ndarray) and x.ndim == self.schema_.raw_axes:
             return found[0]
         return np.stack(found) if len({mask.shape for mask in found}) == 1 else found
+
+    def examples(self, x: Any) -> tuple[list[str], Sequence[np.ndarray]]:
+        """Names of examples without masks, and those, of any sizes; images are converted as those of the training were."""
+        run = getattr(self, "run_", None)
+        return open_examples(x, self.schema_, run.opening().get("mode") if run else None)
 
     def sides_of(self, raw: np.ndarray) -> tuple[int, ...]:
         """Sides of one raw example."""
@@ -149,7 +154,8 @@ class Verbs(BaseEstimator):
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
-        known, y = None if reset else getattr(self, "schema_", None), self._looked_at(y)
+        x = unmasked(x)
+        known, y = None if reset else getattr(self, "schema_", None), self._looked_at(unmasked(y))
         if hasattr(x, "columns") and hasattr(x, "iloc"):
             check_names(x, "the data frame")
         if isinstance(known, (SeriesSchema, TableSchema)) or (hasattr(x, "iloc") and not plain(x)):

@@ -18,6 +18,7 @@ from calco.data.series import SeriesSchema
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
 from calco.data.splitting import fitting, split
 from calco.data.tables import TableSchema
+from calco.data.values import unmasked
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
@@ -105,6 +106,7 @@ def open_data(
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    data, y, unlabelled = unmasked(data), unmasked(y), unmasked(unlabelled)
     if isinstance(columns, (str, os.PathLike)):
         from calco.data.columns import read_columns
 

@@ -148,7 +148,7 @@ class Segmenter(Estimator):
             upper side, as those of a microscope.
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
-        crop: sides of the pieces of images to train on; none given, whole images.
+        crop: height and width of the pieces of images to train on, or one side for both; none given, whole images.
         encoder: run folder of a family with a conv encoder (autoencoder, vae, contrastive, classifier), which becomes the
             trunk; levels, width, kernel and stem are its own then.
         encoder_use: fine-tuned with the rest, frozen, or with random weights, for a comparison.
@@ -253,6 +253,8 @@ class Segmenter(Estimator):
             trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem, self.kernel)
         options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks", "contrast")}
         net = make_segmentation_net(self.architecture, trunk, len(schema.classes), deep=self.deep > 0, **options)
+        if self.crop and dims != 2:
+            raise RequestError("crop is of images: leave it out for signals and volumes.")
         augmentation = Augmentation(self.flip, self.zoom, self.colour, self.crop) if dims == 2 else None
         return SegmenterModel(
             net,

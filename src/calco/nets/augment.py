@@ -23,11 +23,16 @@ class Augmentation:
         flip: mirror half of the images from left to right (horizontal), and half of them upside down (both), or none.
         zoom: least share of an image's area that is cut out and scaled up; 1 for none.
         colour: range in which the factors of brightness and saturation vary about 1; 0 for none.
-        crop: height and width of the pieces to train on; () keeps the size.
+        crop: height and width of the pieces to train on, or one side for both; () keeps the size.
+
+    Raises:
+        RequestError: crop is neither.
     """
 
     def __init__(self, flip: str = "horizontal", zoom: float = 0.5, colour: float = 0.2, crop: tuple[int, ...] = ()) -> None:
-        self.flip, self.zoom, self.colour, self.crop = flip, zoom, colour, crop
+        if len(crop) > 2 or min(crop, default=1) < 1:
+            raise RequestError(f"crop is {', '.join(map(str, crop))}: give height and width in pixels, or one side for both.")
+        self.flip, self.zoom, self.colour, self.crop = flip, zoom, colour, crop * 2 if len(crop) == 1 else crop
         self._made: dict[tuple[int, ...], Any] = {}
 
     def _for(self, channels: int, height: int, width: int) -> Any:
