@@ -78,7 +78,7 @@ def test_histories_are_read_from_files(tmp_path):
     frame.iloc[:10].to_csv(tmp_path / "past.csv", index=False)
     past, last = read_history(model.schema_, tmp_path / "past.csv")
     assert past.shape == (10, 2)
-    assert last == "2024-01-10"
+    assert last == pd.Timestamp("2024-01-10")
     table = model.schema_.futures(model.simulate(past, 3, paths=2), last)
     assert list(table) == ["path", "day", "a", "b"]
     assert list(table["day"][:3].astype(str)) == ["2024-01-11", "2024-01-12", "2024-01-13"]
