@@ -87,7 +87,7 @@ def as_type(raw: np.ndarray, kind: np.dtype) -> np.ndarray:
 
 
 def typed(values: np.ndarray, dtype: str) -> Any:
-    """A channel's values, (n,), as a pandas series of the dtype that went in; floats where that has no room for missing ones."""
+    """A channel's values, (n,), as a pandas series of the dtype that went in; floats where missing ones have no room there."""
     import pandas as pd
 
     column = pd.Series(values)

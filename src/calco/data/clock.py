@@ -87,8 +87,10 @@ class Clock:
         if not self.calendar:
             return told.ticks
         days = _days(told)
-        numbers = None if days is None else numbers_of(self.calendar, days)
-        return numbers if days is not None and (days_of(self.calendar, numbers) == days).all() else None
+        if days is None:
+            return None
+        numbers = numbers_of(self.calendar, days)
+        return numbers if (days_of(self.calendar, numbers) == days).all() else None
 
     def _fits(self, told: Stamps) -> bool:
         line = self._line(told)

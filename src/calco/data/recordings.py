@@ -72,7 +72,7 @@ class SeriesSource:
         window: int = 0,
         stride: int = 1,
         y: Any = None,
-        given: Sequence[int] | None = None,
+        given: Sequence[int] | np.ndarray | None = None,
         channels: Sequence[str] = (),
         dtypes: tuple[str, ...] = (),
         actions: Sequence[str] = (),

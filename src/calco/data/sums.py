@@ -1,11 +1,12 @@
 """Means and deviations, a part of the data at a time."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 
-class Sums(NamedTuple):
+@dataclass(frozen=True)
+class Sums:
     """Of each channel how many values there were, their mean, and the sum of their squared distances from it, float64."""
 
     count: np.ndarray
