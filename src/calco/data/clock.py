@@ -20,8 +20,8 @@ ALIKE = 1e-3
 """What steps that are alike differ by at most, as a share of them."""
 SAME = 0.01
 """What the steps of clocks that go alike differ by at most, as a share of them: months are not all as long."""
-DAY, MONTH = 86400.0, 86400 * 365.2425 / 12
-"""Seconds."""
+DAY, MONTH, MONTHLY = 86400.0, 86400 * 365.2425 / 12, 86400 * 28.0
+"""Seconds of a day, of a month in the mean, and of the shortest."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ class Clock:
             return False
         steps, step = np.diff(line), self._in(told)
         alike = abs(steps - step) <= ALIKE * step + told.rounding
+        if self.kind == "date" and not self.calendar and self.step >= MONTHLY:
+            # Most months have 31 days: what goes by them, and not on one day of each, is not regular.
+            alike &= (abs(steps - step * np.round(steps / step)) <= 2 * ALIKE * step).all()
         return bool((steps > 0).all() and alike.sum() >= REGULAR * len(steps))
 
     def _pieces(self, told: Stamps) -> list[slice]:
@@ -242,7 +245,7 @@ def _refusal(name: str, told: Sequence[Stamps], called: Sequence[str]) -> Reques
             )
     first, about = several[0]
     other = next((i for i, one in enumerate(told) if _clock(name, [first, one]) is None), len(told) - 1)
-    steps = {about: _told(own[0]), called[other]: _told(_clock(name, [told[other]]))}
+    steps = {about: _told(own[0]), called[other]: _told(_clock(name, [told[other]]) if len(told[other].ticks) > 1 else None)}
     return RequestError(
         "Recordings go by different clocks, which one model cannot learn: "
         + ", ".join(f"{name} of {file} by {step}" for file, step in steps.items())
