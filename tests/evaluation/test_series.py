@@ -102,8 +102,9 @@ def test_a_single_channel_has_these_figures_too(monkeypatch):
     assert "predicted from its own past" in figures["predictive score"].protocol
 
 
-def test_a_single_channel_is_told_from_noise_and_predicted_from_its_past():
-    real, noise = paths(400, 0)[..., :1], torch.rand(400, 24, 1)
-    assert discriminative(real, paths(400, 1)[..., :1], steps=150) < 0.15
-    assert discriminative(real, noise, steps=400) > 0.3
-    assert predictive(real, paths(400, 1)[..., :1], steps=500) < predictive(real, noise, steps=500) - 0.02
+def test_a_single_channel_is_told_from_others_and_predicted_from_its_past():
+    """Each window stays at a level of its own; without its past the level is missed by .25 in the mean."""
+    torch.manual_seed(0)
+    real, other = (torch.rand(300, 1, 1).expand(300, 5, 1).contiguous() for _ in range(2))
+    assert discriminative(real, other / 3, steps=150) > 0.25
+    assert predictive(real, other, steps=300) < 0.17
