@@ -393,13 +393,14 @@ def test_names_of_channels_are_not_overwritten_by_what_numbers_them():
     values = np.random.default_rng(0).normal(size=(2, 3, 4))
     frame = pd.DataFrame(np.random.default_rng(1).normal(size=(30, 4)), columns=names)
     schema = infer_schema(series(frame, window=3))
-    for table, numbering in (
-        (schema.table(values), ["series_", "moment_"]),
-        (schema.futures(values), ["path_", "moment_"]),
+    for table, numbering, first in (
+        (schema.table(values), ["series_", "moment_"], 0),
+        (schema.futures(values), ["path_", "moment_"], 1),
     ):
         assert list(table) == [*numbering, *names]
         assert np.allclose(table[names].to_numpy(), values.reshape(6, 4))
         assert table[numbering[0]].tolist() == [0, 0, 0, 1, 1, 1]
+        assert table[numbering[1]].tolist() == [first, first + 1, first + 2] * 2
     for column in ("path", "moment", "series"):
         own = frame.drop(columns=column).assign(**{column: np.arange(30)})
         table = infer_schema(series(own, window=3, time=column)).futures(values[..., :3], 29)
