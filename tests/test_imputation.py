@@ -231,3 +231,52 @@ def test_images_have_nothing_to_fill_in():
         model.impute(np.zeros((6, 6)))
     with pytest.raises(RequestError, match="Only tables have columns"):
         model.sample(2, where={"a": 1})
+
+
+def test_what_is_filled_in_does_not_look_over_a_gap():
+    """Two pieces of 10 days, years apart: no window has days of both."""
+    days = pd.date_range("2020-01-01", periods=10).append(pd.date_range("2024-01-01", periods=10))
+    frame = pd.DataFrame({"day": days, "a": np.arange(20.0) % 7, "b": np.arange(20.0)})
+    whole = frame.assign(day=pd.date_range("2020-01-01", periods=20))
+    model = Copying(calco.series(whole, window=8, time="day"))
+    holes = frame.copy()
+    holes.loc[[9, 10], "b"] = np.nan
+    found = imputed(model, holes)
+    assert (found.missing, found.left) == (2, 0)
+    assert [int(known[0].sum()) for known in model.known] == [15, 15]  # all of a window but one value, twice
+    with pytest.raises(RequestError, match="not those of the clock"):
+        imputed(model, holes.assign(day=pd.date_range("2020-01-01", periods=20, freq="h")))
+
+
+class Coin(Copying):
+    """Fills windows with noise."""
+
+    def filled(self, x, known, *, seed=0):
+        return torch.where(known, x, torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "boolean", "Float32", "float32", "float64", "UInt8", "bool[pyarrow]"])
+def test_recordings_come_back_with_their_dtypes(dtype):
+    rng = np.random.default_rng(0)
+    train = pd.DataFrame({"a": pd.Series(rng.integers(0, 2, 60)).astype(dtype), "b": rng.normal(size=60)})
+    holes = train.copy()
+    holes["a"] = holes["a"].mask(rng.random(60) < 0.3)
+    for seed in range(4):
+        found = imputed(Coin(calco.series(train, window=8)), holes, seed)
+        assert found.left == 0
+        assert found.data["a"].dtype == dtype
+        there = holes["a"].notna()
+        assert found.data["a"][there].astype(float).equals(train["a"][there].astype(float))
+        assert found.missing == holes["a"].isna().sum()
+
+
+def test_arrays_come_back_with_their_dtype():
+    values = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    model = Copying(calco.series(values.round().astype(int), window=8))
+    holes = values.copy()
+    holes[3, 1] = np.nan
+    found = imputed(model, holes).data
+    assert found.dtype == np.float32
+    assert np.array_equal(found[~np.isnan(holes)], values[~np.isnan(holes)])
+    masked = np.ma.masked_array(values, np.isnan(holes))
+    assert np.array_equal(imputed(model, masked).data, found)

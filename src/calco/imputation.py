@@ -8,12 +8,14 @@ from torch import Tensor
 
 from calco.data import SeriesSchema, TableSchema
 from calco.data.cells import cells_of
+from calco.data.channels import as_array, as_type
+from calco.data.channels import typed as typed_channel
 from calco.data.columns import dates, numbers
 from calco.data.typed import read, typed
 from calco.data.values import check_names
 from calco.errors import RequestError
 from calco.maths import noise
-from calco.simulation import past_of
+from calco.simulation import pieces_of, recording_of
 
 ROUNDS = 20
 """Times that a row is drawn until none of its cells is missing."""
@@ -149,9 +151,24 @@ def _like(old: Any, drawn: np.ndarray, kind: str) -> list[Any]:
 
 
 def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> Imputed:
-    """Windows that overlap by half are filled one after another, each given what was filled before."""
-    values = past_of(schema, data, "the recording").copy()
+    """Windows that overlap by half are filled one after another, each given what was filled before; none goes over a gap."""
+    values = recording_of(schema, data, "the recording").copy()
     gone = np.isnan(values)
+    for piece in pieces_of(schema, data, "the recording"):
+        _fill(estimator, schema, values[piece], seed, piece.start or 0)
+    kind = as_array(data).dtype
+    out = as_type(values, kind) if kind.kind in "biuf" else values
+    if hasattr(data, "columns"):
+        holes = {name: own for name, own in zip(schema.names, gone.T, strict=True) if own.any()}
+        dtypes = dict(zip(schema.names, schema.dtypes, strict=True))
+        draws = dict(zip(schema.names, values.T, strict=True))
+        draws = {name: typed_channel(draws[name], dtypes[name]).to_numpy(object) for name in holes}
+        out = _filled(data, holes, draws, {name: ("number", _dtype(dtype)) for name, dtype in dtypes.items()})
+    return Imputed(out, int(gone.sum()), int(np.isnan(values).sum()))
+
+
+def _fill(estimator: Fills, schema: SeriesSchema, values: np.ndarray, seed: int, first: int) -> None:
+    """Fill moments (moments, channels) in place; `first` is the place of the first one among all."""
     length, moments = schema.length, len(values)
     starts = [*range(0, max(1, moments - length), max(1, length // 2)), max(0, moments - length)]
     for start in dict.fromkeys(starts):
@@ -159,15 +176,9 @@ def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> 
         if np.isnan(part).any():
             window = np.full((1, length, schema.channels), np.nan)
             window[0, : len(part)] = part
-            drawn = schema.decode(estimator.filled(*schema.partial(window), seed=noise.mix(seed, start)))[0, : len(part)]
+            found = estimator.filled(*schema.partial(window), seed=noise.mix(seed, first + start))
+            drawn = schema.decode(found)[0, : len(part)]
             values[start : start + length] = np.where(np.isnan(part), drawn, part)
-    out = values
-    if hasattr(data, "columns"):
-        holes = {name: own for name, own in zip(schema.names, gone.T, strict=True) if own.any()}
-        draws = dict(zip(schema.names, values.astype(object).T, strict=True))
-        dtypes = {name: ("number", _dtype(dtype)) for name, dtype in zip(schema.names, schema.dtypes, strict=True)}
-        out = _filled(data, holes, draws, dtypes)
-    return Imputed(out, int(gone.sum()), int(np.isnan(values).sum()))
 
 
 def _dtype(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Futures of series, drawn window by window by whatever can complete one."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -7,10 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from calco.data import Schema, SeriesSchema
-from calco.data.clock import read_clock
+from calco.data.channels import as_array, as_type, channel_values
 from calco.data.files import read_npy, read_table
-from calco.data.recordings import channel_values
+from calco.data.stamps import read_stamps
 from calco.errors import RequestError
+from calco.maths import noise
 
 
 class Completes(Protocol):
@@ -34,34 +36,61 @@ def series_schema(schema: Schema) -> SeriesSchema:
     return schema
 
 
-def past_of(schema: SeriesSchema, history: Any, called: str = "the history") -> np.ndarray:
-    """A history as an array (moments, channels).
+def recording_of(schema: SeriesSchema, data: Any, called: str) -> np.ndarray:
+    """A recording as an array (moments, channels), float64.
 
     Raises:
         RequestError: it has other channels, or no moments.
     """
-    if hasattr(history, "columns"):
-        history = history.rename(columns=str)
-        missing = [name for name in schema.names if name not in history.columns]
+    told = f"{called[0].upper()}{called[1:]}"
+    if hasattr(data, "columns"):
+        data = data.rename(columns=str)
+        missing = [name for name in schema.names if name not in data.columns]
         if missing:
-            raise RequestError(
-                f"{called.capitalize()} has no column {', '.join(missing[:5])}: the model knows {', '.join(schema.names)}."
-            )
-        history = channel_values(history[list(schema.names)], called)
+            raise RequestError(f"{told} has no column {', '.join(missing[:5])}: the model knows {', '.join(schema.names)}.")
+        data = channel_values(data[list(schema.names)], called)
     try:
-        past = np.asarray(history, dtype=np.float64)
+        past = as_array(data).astype(np.float64)
     except (ValueError, TypeError) as error:
-        raise RequestError(f"{called.capitalize()} is no array of numbers: {error}.") from error
+        raise RequestError(f"{told} is no array of numbers: {error}.") from error
     if past.ndim != 2 or past.shape[1] != schema.channels or not len(past):
         raise RequestError(
-            f"{called.capitalize()} has shape {past.shape}: give (moments, {schema.channels}), channels"
-            f" {', '.join(schema.names[:8])}."
+            f"{told} has shape {past.shape}: give (moments, {schema.channels}), channels {', '.join(schema.names[:8])}."
         )
     return past
 
 
+def pieces_of(schema: SeriesSchema, data: Any, called: str) -> list[slice]:
+    """The parts of a recording between which there is a gap, where it is a table that tells the time.
+
+    Raises:
+        RequestError: its time stamps are not those of the schema's clock.
+    """
+    clock = schema.clock
+    timed = clock is not None and hasattr(data, "columns") and clock.column in data.columns and len(data)
+    return clock.pieces(data[clock.column], called) if clock and timed else [slice(None)]
+
+
+def past_of(schema: SeriesSchema, history: Any, called: str = "the history") -> np.ndarray:
+    """A history as an array (moments, channels), float64; what is before its last gap is no past of what comes.
+
+    Raises:
+        RequestError: it has other channels, no moments, or time stamps that are not those of the schema's clock.
+
+    Warns:
+        UserWarning: there is a gap in it.
+    """
+    past, pieces = recording_of(schema, history, called), pieces_of(schema, history, called)
+    if len(pieces) > 1:
+        left = len(past[pieces[-1]])
+        warnings.warn(f"{called} has a gap: the {left} time steps after it count, of {len(past)}.", stacklevel=2)
+    return past[pieces[-1]]
+
+
 def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = ()) -> tuple[np.ndarray, Any]:
     """Moments in a file, (moments, channels), and the last time stamp where the schema's clock is in it.
+
+    What is before the last gap of a history is no past of what comes.
 
     Args:
         schema: of series.
@@ -69,7 +98,10 @@ def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = (
         channels: those to read; all of the schema if not given.
 
     Raises:
-        RequestError: it cannot be read, or lacks a channel.
+        RequestError: it cannot be read, lacks a channel, or has time stamps that are not those of the schema's clock.
+
+    Warns:
+        UserWarning: there is a gap in it.
     """
     names = list(channels or schema.names)
     if path.suffix.lower() == ".npy":
@@ -83,9 +115,10 @@ def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = (
     if missing:
         raise RequestError(f"{path} has no column {', '.join(missing[:5])}: the model knows {', '.join(names)}.")
     clock, last = schema.clock, None
-    if clock is not None and clock.column in table.columns:
-        read_clock(table[clock.column], path.name)
-        last = table[clock.column].iloc[-1]
+    if clock is not None and clock.column in table.columns and len(table):
+        last = read_stamps(table[clock.column], path.name).values.iloc[-1]
+    if not channels:
+        return past_of(schema, table, f"the file {path.name}"), last
     return channel_values(table[names], path.name), last
 
 
@@ -127,10 +160,10 @@ def simulated(estimator: Completes, history: Any, steps: int, paths: int, action
         if given is not None:
             part = slice(context, context + ahead)
             window[:, part, chosen], mask[part, chosen] = given[:, done : done + ahead], True
-        drawn = schema.decode(estimator.complete_tensor(paths, window, mask, seed=seed + done))
+        drawn = schema.decode(estimator.complete_tensor(paths, window, mask, seed=noise.mix(seed, done)))
         so_far = np.concatenate((so_far, drawn[:, context : context + ahead]), 1)
         done += ahead
-    return so_far[:, len(past) :]
+    return as_type(so_far[:, len(past) :], schema.dtype)
 
 
 def _actions(schema: SeriesSchema, actions: Any, steps: int, paths: int) -> np.ndarray | None:

@@ -1,17 +1,21 @@
 """Series: windows, what they are cut from, their schema, and splits in time."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import calco
 from calco.data import Subset, infer_schema, open_data, reopened, schema_from_json, split
 from calco.data.clock import Clock
 from calco.data.recordings import series
 from calco.data.series import carried
+from calco.data.values import numpy_type
 from calco.errors import RequestError
 
 
@@ -85,9 +89,9 @@ def test_series_options_without_a_window_are_refused():
 
 
 def test_what_series_cannot_have_is_not_passed_over(tmp_path):
-    for given in ({"unlabelled": recording()}, {"masks": recording()}):
+    for more in ({"unlabelled": recording()}, {"masks": recording()}):
         with pytest.raises(RequestError, match="leave those out"):
-            open_data(recording(), window=5, **given)
+            open_data(recording(), window=5, **more)
     (tmp_path / "y.txt").write_text("a\n" * 56)
     assert open_data(recording(), window=5, labels=tmp_path / "y.txt").classes == ("a",)
     with pytest.raises(RequestError, match="both as y and as a file"):
@@ -265,3 +269,271 @@ def test_a_part_that_would_be_empty_is_refused():
         split(series(recording(10), window=8), 0.5, 0)
     source = Subset(series(recording(100), window=5), np.arange(40))
     assert len(split(source, 0.5, 0)[0]) == 16
+
+
+# -- several recordings -----------------------------------------------------------------------------------------------
+
+
+def test_whole_numbers_first_do_not_round_the_others(tmp_path):
+    """One file holds whole numbers, the other fractions, a third nothing in one channel, a fourth text that is empty."""
+    rng = np.random.default_rng(0)
+    frames = [
+        pd.DataFrame({"a": rng.integers(-3, 3, 30), "b": rng.integers(0, 2, 30)}),
+        pd.DataFrame({"a": rng.normal(size=30), "b": rng.integers(0, 2, 30)}),
+        pd.DataFrame({"a": rng.normal(size=30), "b": np.nan}),
+    ]
+    for i, frame in enumerate(frames):
+        frame.to_csv(tmp_path / f"{i}.csv", index=False)
+    for data in (tmp_path, frames):
+        source = series(data, window=5)
+        assert source.dtypes == ("float64", "float64")
+        schema = infer_schema(source)
+        raw = source.take(np.arange(len(source))).x
+        assert np.allclose(schema.decode(schema.encode(raw)), raw, atol=1e-6, equal_nan=True)
+    assert infer_schema(series(frames[:2], window=5)).dtypes == ("float64", "int64")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "common"),
+    [
+        ("int64", "float32", "float64"),
+        ("bool", "int8", "int8"),
+        ("Int64", "int64", "Int64"),
+        ("Int32", "float64", "Float64"),
+        ("boolean", "bool", "boolean"),
+        ("bool", "float64", "float64"),
+    ],
+)
+def test_recordings_meet_in_a_dtype_that_has_room_for_all(one, other, common):
+    frames = [pd.DataFrame({"a": np.arange(9) % 2}).astype(dtype) for dtype in (one, other)]
+    for both in (frames, frames[::-1]):
+        schema = infer_schema(series(both, window=3))
+        assert schema.dtypes == (common,)
+        assert schema.table(np.zeros((2, 3, 1)))["a"].dtype == common
+
+
+def gapped(n, cut, jump=100):
+    """A recording with a gap after `cut` of its rows."""
+    t = np.arange(n) + jump * (np.arange(n) >= cut)
+    return pd.DataFrame({"t": t, "a": np.arange(float(n))})
+
+
+def test_labels_follow_a_recording_through_its_gaps():
+    """Two recordings, one of them in two pieces: by pieces the second label would be of the first recording."""
+    frames = [gapped(20, 8), gapped(12, 12)]
+    source = series(frames, ["x", "y"], window=4, time="t")
+    assert [source.classes[i] for i in source.y] == ["x"] * (5 + 9) + ["y"] * 9
+    each = [str(i % 3) for i in range(len(source))]
+    labelled = series(frames, each, window=4, time="t")
+    assert [labelled.classes[i] for i in labelled.y] == each
+    with pytest.raises(RequestError, match=r"2 recordings and 23 windows but labels of shape \(3,\)"):
+        series(frames, ["x", "y", "z"], window=4, time="t")
+
+
+def test_labels_that_may_be_of_recordings_or_of_windows_are_refused():
+    """Three recordings of 5, 3 and 6 moments give windows of 5 to the first and the last: three of them."""
+    several = [recording(n) for n in (5, 3, 6)]
+    with pytest.warns(UserWarning, match="shorter"), pytest.raises(RequestError, match="3 labels may be of either"):
+        series(several, ["x", "y", "z"], window=5)
+    assert series([recording(5), recording(5)], ["x", "y"], window=5).y.tolist() == [0, 1]  # one each: the same either way
+
+
+def test_what_is_shorter_than_a_window_is_told():
+    with pytest.warns(
+        UserWarning, match="2 of 4 recordings are shorter than a window of 10 and left out, with 9 of 40 time steps"
+    ):
+        source = series([recording(n) for n in (20, 4, 11, 5)], window=10, stride=3)
+    assert source.describe()["left_out"] == {"recordings": 2, "time_steps": 9 + 1 + 1}
+    part, _ = split(source, 0.5, 0)
+    assert part.describe()["left_out"] == source.describe()["left_out"]
+    assert series(recording(20), window=10).describe()["left_out"] == {"recordings": 0, "time_steps": 0}
+
+
+def test_recordings_of_different_time_steps_are_refused_by_name(tmp_path):
+    for name, step in (("a", 1.0), ("b", 2.0)):
+        recording(20).assign(t=step * np.arange(20)).to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(RequestError, match=r"a\.csv by steps of 1, t of b\.csv by steps of 2"):
+        open_data(tmp_path, window=4, time="t")
+
+
+def test_new_data_by_another_clock_are_refused():
+    days = pd.date_range("2024-01-01", periods=60)
+    model = calco.Autoencoder(2, training={"steps": 2}).fit(series(stamped(days), window=5, time="when"))
+    assert model.encode(stamped(days)).shape == (56, 2)
+    with pytest.raises(RequestError, match="steps of 3600 s, and the model knows steps of 86400 s"):
+        model.encode(stamped(pd.date_range("2024-01-01", periods=60, freq="h")))
+
+
+def test_tables_and_arrays_are_not_mixed_and_masks_are_minded():
+    with pytest.raises(
+        RequestError, match="recording 0 of the data frame is a table and recording 1 of the data frame an array"
+    ):
+        series([recording(), recording().to_numpy()], window=5)
+    masked = np.ma.masked_less(recording().to_numpy(), 1)
+    assert np.isnan(series(masked, window=5).values).sum() == (recording().to_numpy() < 1).sum() > 1
+
+
+def test_channels_of_objects_are_what_they_hold():
+    frame = recording().assign(flag=[True, None] * 30, none=None)
+    frame["count"] = frame["count"].astype(object)
+    source = series(frame.drop(columns="none"), window=5)
+    assert source.dtypes == ("float64", "float64", "Int64", "boolean")
+    assert np.isnan(series([frame, frame.assign(none=1.5)], window=5).values[:60, 4]).all()
+
+
+def test_numbers_that_floats_cannot_tell_apart_are_refused():
+    huge = 2**60 + np.arange(20)[:, None] * np.ones(2, np.int64)
+    for data in (huge, pd.DataFrame(huge, columns=["a", "b"])):
+        with pytest.raises(RequestError, match=f"holds {2**60 + 19}, and beyond"):
+            series(data, window=5)
+
+
+def test_names_of_channels_are_not_overwritten_by_what_numbers_them():
+    names = ["series", "moment", "path", "step"]
+    values = np.random.default_rng(0).normal(size=(2, 3, 4))
+    frame = pd.DataFrame(np.random.default_rng(1).normal(size=(30, 4)), columns=names)
+    schema = infer_schema(series(frame, window=3))
+    for table, numbering, first in (
+        (schema.table(values), ["series_", "moment_"], 0),
+        (schema.futures(values), ["path_", "moment_"], 1),
+    ):
+        assert list(table) == [*numbering, *names]
+        assert np.allclose(table[names].to_numpy(), values.reshape(6, 4))
+        assert table[numbering[0]].tolist() == [0, 0, 0, 1, 1, 1]
+        assert table[numbering[1]].tolist() == [first, first + 1, first + 2] * 2
+    for column in ("path", "moment", "series"):
+        own = frame.drop(columns=column).assign(**{column: np.arange(30)})
+        table = infer_schema(series(own, window=3, time=column)).futures(values[..., :3], 29)
+        assert table[column].tolist() == [30, 31, 32] * 2
+        assert table["path_" if column == "path" or "path" in own.columns.drop(column) else "path"].tolist() == [
+            0,
+            0,
+            0,
+            1,
+            1,
+            1,
+        ]
+
+
+# -- whatever the data ------------------------------------------------------------------------------------------------
+
+NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "float16", "float32", "float64")
+NULLABLE = ("Int8", "Int64", "UInt16", "boolean", "Float32", "Float64", "int64[pyarrow]", "bool[pyarrow]", "double[pyarrow]")
+
+
+@st.composite
+def columns(draw, dtypes):
+    """A column of any of some dtypes, of any size and offset, perhaps constant, perhaps with gaps where it may have them."""
+    dtype, seed = draw(st.sampled_from(dtypes)), draw(st.integers(0, 2**32))
+    kind, rng = numpy_type(dtype), np.random.default_rng(seed)
+    spread, offset = 10.0 ** draw(st.integers(-3, 5)), draw(st.sampled_from([0.0, 1.0, -1e3, 1e9]))
+    values = rng.normal(size=40) * spread + offset
+    if kind.kind == "b":
+        values = values > offset
+    elif kind.kind in "iu":
+        values = np.clip(values.round(), max(np.iinfo(kind).min, -(2**53)), min(np.iinfo(kind).max, 2**53))
+    elif kind == np.float16:
+        values = values.clip(-6e4, 6e4)
+    column = pd.Series(values).astype(kind)
+    gaps = draw(st.booleans()) and (dtype in NULLABLE or kind.kind == "f")
+    return column.astype(dtype).mask(rng.random(40) < 0.2) if gaps else column.astype(dtype)
+
+
+def resolution(raw, schema):
+    """What float32 can tell apart, beside the rounding of the dtype: the distance from the mean, and eight more bits."""
+    of_dtype = [np.finfo(k).eps if (k := numpy_type(d)).kind == "f" else 2.0**-52 for d in schema.dtypes]
+    return 2.0**-22 * (abs(raw - schema.mean) + schema.scale) + 4 * np.array(of_dtype) * abs(raw)
+
+
+@given(st.lists(columns(NUMBERS + NULLABLE), min_size=1, max_size=4), st.integers(2, 9))
+def test_windows_of_any_dtype_come_back(found, window):
+    frame = pd.concat([*found, pd.Series(np.arange(40.0))], axis=1, keys=[*"abcd"[: len(found)], "t"])
+    source = series(frame, window=window, stride=window)
+    schema = infer_schema(source)
+    raw = source.take(np.arange(len(source))).x
+    again = schema.decode(schema.encode(raw))
+    assert (np.isnan(again) == np.isnan(raw)).all()
+    assert (np.nan_to_num(abs(again - raw)) <= np.nan_to_num(resolution(raw, schema) + 0.0)).all()
+    table = schema.table(again)
+    for name in frame:
+        assert table[name].dtype == frame[name].dtype, name
+        assert table[name].isna().equals(frame[name][: len(table)].isna()), name
+    assert schema_from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
+@given(st.sampled_from(NUMBERS), st.integers(0, 99))
+def test_arrays_of_any_dtype_come_back(dtype, seed):
+    x = abs(np.random.default_rng(seed).normal(size=(6, 8, 2)) * 9 + 20).astype(dtype)
+    x[0, 0] = 0
+    schema = infer_schema(series(x))
+    again = schema.decode(schema.encode(x))
+    assert again.dtype == x.dtype
+    if np.dtype(dtype).kind in "biu":
+        assert np.array_equal(again, x)
+    assert np.allclose(again.astype(float), x.astype(float), rtol=2e-3 if dtype == "float16" else 1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [1e9, np.nan])
+def test_small_changes_of_large_numbers_are_not_lost(first):
+    """Of a first value that is missing nothing is known to subtract: sums of squares of 1e9 hide deviations of .001."""
+    values = 1e9 + 1e-3 * np.random.default_rng(0).normal(size=(200, 1))
+    values[0] = first
+    schema = infer_schema(series(np.hstack((values, values + 1)), window=4))
+    assert schema.scale[0] == pytest.approx(1e-3, rel=0.2)
+    raw = series(np.hstack((values, values + 1)), window=4).take(np.arange(9)).x
+    assert np.allclose(schema.decode(schema.encode(raw)), raw, rtol=0, atol=1e-6, equal_nan=True)
+
+
+def test_a_grain_finer_than_the_rounding_of_floats_is_none():
+    values = (2e5 + np.random.default_rng(0).normal(size=(100, 1))).astype(np.float32)
+    schema = infer_schema(series(values, window=4))
+    raw = series(values, window=4).take(np.arange(20)).x
+    assert np.array_equal(schema.decode(schema.encode(raw)), raw)
+
+
+@given(
+    st.lists(st.integers(2, 30), min_size=1, max_size=6),
+    st.integers(2, 6),
+    st.integers(1, 8),
+    st.sampled_from([0.1, 0.3, 0.5, 0.8]),
+    st.integers(0, 3),
+)
+def test_any_split_is_disjoint_in_time_and_complete(lengths, window, stride, share, seed):
+    """Every moment is in a window or counted as in none; every window is of a part, or lies across the cut of its recording."""
+    several = [np.full((n, 1), float(i)) + np.arange(n)[:, None] / 100 for i, n in enumerate(lengths)]
+    if max(lengths) < window:
+        return
+    with warnings.catch_warnings(action="ignore"):
+        source = series(several, window=window, stride=stride)
+    moments_of = [set(range(a, b)) for _, a, b in source.spans]
+    left_out = source.describe()["left_out"]
+    assert left_out == {
+        "recordings": sum(n < window for n in lengths),
+        "time_steps": sum(lengths) - len(set().union(*moments_of)),
+    }
+    try:
+        train, held = split(source, share, seed)
+    except RequestError:
+        return
+    ours, theirs = (set().union(*(moments_of[row] for row in part.rows)) for part in (train, held))
+    assert not ours & theirs
+    for row in set(range(len(source))) - set(train.rows) - set(held.rows):
+        assert moments_of[row] & theirs
+        assert not moments_of[row] <= theirs
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_what_is_opened_again_is_what_was_opened(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("recordings")
+    frequency = data.draw(st.sampled_from(["ME", "B", "h", "D"]))
+    for i in range(data.draw(st.integers(1, 3))):
+        own = [data.draw(columns(("int64", "float64", "bool"))) for _ in range(2)]
+        stamps = pd.Series(pd.date_range("2020-01-01", periods=40, freq=frequency))
+        pd.concat([stamps, *own], axis=1, keys=["t", "a", "b"]).to_csv(folder / f"{i}.csv", index=False)
+    options = {"window": data.draw(st.integers(2, 9)), "stride": data.draw(st.integers(1, 9)), "time": "t"}
+    source = split(open_data(folder, **options), 0.5, 0)[0] if data.draw(st.booleans()) else open_data(folder, **options)
+    again = reopened(json.loads(json.dumps(source.describe()["open"])))
+    assert again.describe() == source.describe()
+    assert np.array_equal(again.take(np.arange(len(again))).x, source.take(np.arange(len(source))).x, equal_nan=True)
+    assert again.plan == source.plan

@@ -7,6 +7,7 @@ are cut in time, or between recordings, and never share a moment.
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.channels import as_array, as_floats, check_whole, common_dtype, numeric
 from calco.data.clock import Clock, read_clock
 from calco.data.files import read_npy, read_table
 from calco.data.labels import encode_labels
 from calco.data.source import Raw, hash_array
 from calco.data.values import check_names
+from calco.data.windows import common_length, labels_of_windows, uncovered
 from calco.errors import RequestError
 
 TABLES = (".csv", ".parquet", ".npy")
@@ -45,7 +48,8 @@ class SeriesSource:
         recordings: arrays (moments, channels), each in the order of time; missing values are NaN.
         window: moments in an example; the length of the recordings, where they have one, if 0.
         stride: moments between the beginnings of two windows.
-        y: labels, one for each recording or for each window.
+        y: labels, one for each recording as it was given or for each window.
+        given: of each recording the place among those that were given, where gaps cut some of them.
         channels: names of the channels.
         dtypes: of the columns of a table.
         actions: names of the channels that somebody chooses, for planning.
@@ -55,6 +59,9 @@ class SeriesSource:
 
     Raises:
         RequestError: there are no windows of that length, or names or labels do not fit.
+
+    Warns:
+        UserWarning: recordings are shorter than a window, and left out.
     """
 
     levels: int | None = None
@@ -66,6 +73,7 @@ class SeriesSource:
         window: int = 0,
         stride: int = 1,
         y: Any = None,
+        given: Sequence[int] | np.ndarray | None = None,
         channels: Sequence[str] = (),
         dtypes: tuple[str, ...] = (),
         actions: Sequence[str] = (),
@@ -74,7 +82,7 @@ class SeriesSource:
         about: str = "the series",
     ) -> None:
         lengths = np.array([len(one) for one in recordings])
-        window = window or _common(lengths, about)
+        window = window or common_length(lengths, about)
         if window < 2 or stride < 1:
             raise RequestError(f"Windows of {window} moments every {stride} make no sense: give at least 2, every 1 or more.")
         if not lengths.size or lengths.max() < window:
@@ -83,12 +91,16 @@ class SeriesSource:
         self.values = np.concatenate(recordings) if len(recordings) > 1 else recordings[0]
         if self.values.dtype.kind not in "biuf" or self.values.ndim != 2 or not self.values.shape[1]:
             raise RequestError(f"{about} holds values of type {self.values.dtype}, shape {self.values.shape}: give numbers.")
+        check_whole(self.values, about)
         begins = np.concatenate(([0], np.cumsum(lengths)[:-1]))
         firsts = [b + np.arange(0, length - window + 1, stride) for b, length in zip(begins, lengths, strict=True)]
         recording = np.repeat(np.arange(len(firsts)), [len(first) for first in firsts])
         first = np.concatenate(firsts)
         self.spans: np.ndarray = np.stack((recording, first, first + window), 1)
         """Of each window its recording, its first moment, and the one after its last: (n, 3)."""
+        self.left_out: dict[str, int] = uncovered(lengths, window, stride)
+        """How many recordings are shorter than a window, and how many time steps are in no window."""
+        self._tell(lengths, window, about)
         names = tuple(str(name) for name in channels) or tuple(f"x{i}" for i in range(self.values.shape[1]))
         unknown = [name for name in actions if name not in names]
         if unknown:
@@ -98,10 +110,18 @@ class SeriesSource:
         )
         self.names, self.dtypes = (names, self.plan.dtypes) if channels else ((), ())
         self.slow = isinstance(self.values, np.memmap)
-        if y is not None and len(y) == len(lengths) != len(first):
-            y = np.asarray(y)[recording]
-        self.y, self.classes, self.labels = encode_labels(y, len(first))
+        owners = np.arange(len(lengths)) if given is None else np.asarray(given)
+        self.y, self.classes, self.labels = encode_labels(labels_of_windows(y, owners, recording), len(first))
         self.open, self.about, self._fingerprint = open, about, ""
+
+    def _tell(self, lengths: np.ndarray, window: int, about: str) -> None:
+        short = lengths < window
+        if short.any():
+            warnings.warn(
+                f"{about}: {short.sum()} of {len(lengths)} recordings are shorter than a window of {window} and left out, with"
+                f" {lengths[short].sum()} of {lengths.sum()} time steps.",
+                stacklevel=4,
+            )
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -113,7 +133,7 @@ class SeriesSource:
         return Raw(x, None if self.y is None else self.y[rows])
 
     def describe(self) -> dict[str, Any]:
-        """What it is, with a SHA-256 of the recordings and of where windows begin."""
+        """What it is, with a SHA-256 of the recordings and of where windows begin, and how much is in no window."""
         if not self._fingerprint:
             digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype} {self.plan.window}".encode())
             hash_array(digest, self.values)
@@ -121,13 +141,13 @@ class SeriesSource:
             if self.y is not None:
                 digest.update(self.y.tobytes())
             self._fingerprint = digest.hexdigest()
-        return {"about": self.about, "n": len(self), "fingerprint": self._fingerprint, "open": self.open}
-
-
-def _common(lengths: np.ndarray, about: str) -> int:
-    if len(set(lengths.tolist())) != 1 or len(lengths) == 1:
-        raise RequestError(f"{about} is to be cut into windows: say how long they are, such as window=24 or --window 24.")
-    return int(lengths[0])
+        return {
+            "about": self.about,
+            "n": len(self),
+            "fingerprint": self._fingerprint,
+            "left_out": self.left_out,
+            "open": self.open,
+        }
 
 
 def series(
@@ -147,7 +167,7 @@ def series(
     Args:
         data: a file (CSV, Parquet, npy), a folder of them, each a recording; a data frame, an array (moments, channels) or
             (n, length, channels); or a list of those, each a recording.
-        y: labels, one for each recording or for each window.
+        y: labels, one for each recording that is given (each file, in the order of their names) or for each window.
         window: moments in an example; 0 takes an array's whole length.
         stride: moments between the beginnings of two windows.
         time: the column that tells the time; it is checked, and not learned.
@@ -157,7 +177,11 @@ def series(
         about: what to say of it.
 
     Raises:
-        RequestError: it cannot be read, time goes backwards or is ragged, or there is no window of that length.
+        RequestError: it cannot be read, time goes backwards or is ragged, recordings go by different clocks, there is no window
+            of that length, or it is not clear whether labels are of recordings or of windows.
+
+    Warns:
+        UserWarning: recordings are shorter than a window, and left out.
     """
     options: dict[str, Any] = {"window": window, "stride": stride, "actions": actions, "y": y, "open": open}
     if isinstance(data, (str, os.PathLike)):
@@ -166,13 +190,20 @@ def series(
         called = [path.name for path in files]
     else:
         tables = list(data) if isinstance(data, (list, tuple)) else [data]
-        about = about or ("the data frame" if hasattr(data, "columns") else "the array")
+        tables = [table.to_pandas() if hasattr(table, "to_pandas") else table for table in tables]
+        about = about or ("the data frame" if hasattr(tables[0], "columns") else "the array")
         called = [about] if len(tables) == 1 else [f"recording {i} of {about}" for i in range(len(tables))]
-    if all(hasattr(table, "columns") for table in tables):
+    framed = [hasattr(table, "columns") for table in tables]
+    if all(framed):
         return _of_frames(tables, called, time, about, options)
     if time:
         raise RequestError(f"{about} has no columns with names, so that none of them tells the time: leave {time!r} out.")
-    arrays = [np.asarray(table) for table in tables]
+    if any(framed):
+        raise RequestError(
+            f"{called[framed.index(True)]} is a table and {called[framed.index(False)]} an array, whose channels have no names:"
+            " give all as one or the other."
+        )
+    arrays = [as_array(table) for table in tables]
     recordings = [one for array in arrays for one in (array if array.ndim == 3 else [array])]
     if arrays[0].ndim == 3 and len(arrays) == 1:
         options["window"] = window or arrays[0].shape[1]
@@ -199,35 +230,18 @@ def _files(path: Path) -> list[Path]:
 
 
 def _of_frames(tables: Sequence[Any], called: list[str], time: str, about: str, options: dict[str, Any]) -> SeriesSource:
-    recordings, clock, first = list[np.ndarray](), None, tables[0]
+    first = tables[0]
     for table, name in zip(tables, called, strict=True):
+        check_names(table, name)
         if list(table.columns) != list(first.columns):
             raise RequestError(f"{name} has other columns than {called[0]}: {', '.join(map(str, table.columns[:8]))}.")
-        pieces = [slice(None)]
-        if time:
-            if time not in table.columns:
-                raise RequestError(
-                    f"{name} has no column {time!r} to tell the time: it has {', '.join(map(str, table.columns))}."
-                )
-            clock, pieces = read_clock(table[time], name)
-        values = channel_values(table.drop(columns=[time] if time else []), name)
-        recordings += [values[piece] for piece in pieces]
-    columns = [column for column in first.columns if column != time]
-    dtypes = tuple(str(first[column].dtype) for column in columns)
-    return SeriesSource(recordings, channels=[*map(str, columns)], dtypes=dtypes, clock=clock, about=about, **options)
-
-
-def channel_values(frame: Any, about: str) -> np.ndarray:
-    """The channels of a table as floats, what is missing as NaN: (moments, channels), float64.
-
-    Raises:
-        RequestError: a column is named twice, or holds no numbers.
-    """
-    check_names(frame, about)
-    other = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
-    if other:
-        raise RequestError(
-            f"{about} has columns that are not numbers: {', '.join(other[:5])}. A column that tells the time is named by"
-            " time (--time); drop the others, or encode them as numbers."
-        )
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+        if time and time not in table.columns:
+            raise RequestError(f"{name} has no column {time!r} to tell the time: it has {', '.join(map(str, table.columns))}.")
+    clock, pieces = read_clock([table[time] for table in tables], called) if time else (None, [[slice(None)]] * len(tables))
+    channels = [numeric(table.drop(columns=[time] if time else []), name) for table, name in zip(tables, called, strict=True)]
+    values = [as_floats(frame) for frame in channels]
+    recordings = [own[piece] for own, several in zip(values, pieces, strict=True) for piece in several]
+    given = np.repeat(np.arange(len(tables)), [len(several) for several in pieces])
+    names = [*map(str, channels[0].columns)]
+    dtypes = tuple(common_dtype([frame[column].dtype for frame in channels]) for column in channels[0].columns)
+    return SeriesSource(recordings, channels=names, dtypes=dtypes, clock=clock, given=given, about=about, **options)

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calco.data.calendars import is_calendar
+from calco.data.channels import as_type, check_whole, free, typed
 from calco.data.clock import Clock
 from calco.data.labels import TEXT
 from calco.data.source import Source, plan_of
+from calco.data.sums import Sums
 from calco.data.values import as_tensor, multiples, nearest_multiple, numpy_type, size_of, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece, counted
@@ -40,7 +43,7 @@ class SeriesSchema:
     missing: tuple[bool, ...]
     actions: tuple[str, ...]
     frame: bool
-    time: tuple[str, str, float] | None
+    time: tuple[str, str, float, str] | None
     classes: tuple[str, ...] = ()
     grain: tuple[float, ...] = ()
     label_dtype: str = TEXT
@@ -82,7 +85,10 @@ class SeriesSchema:
     @property
     def clock(self) -> Clock | None:
         """How time was told."""
-        return None if self.time is None else Clock(self.time[0], "date" if self.time[1] == "date" else "number", self.time[2])
+        if self.time is None:
+            return None
+        column, kind, step, calendar = self.time
+        return Clock(column, "date" if kind == "date" else "number", step, calendar)
 
     def log_dets(self, x: Tensor) -> np.ndarray:
         """What turns the log densities of standardised windows, of their known values, into those of the raw ones: (n,)."""
@@ -144,29 +150,43 @@ class SeriesSchema:
             raw[..., i] = within(raw[..., i], dtype)
         if self.gappy:
             raw[..., self.gappy] = np.where(x[..., self.channels :].numpy() < 0.5, np.nan, raw[..., self.gappy])
+        return as_type(raw, self.dtype)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of raw windows: that of the channels where it is one, and has room for what is missing."""
         dtypes = {numpy_type(dtype) for dtype in self.dtypes}
-        return raw.astype(dtypes.pop()) if len(dtypes) == 1 and not self.gappy else raw
+        one = dtypes.pop()
+        return np.dtype(np.float64) if dtypes or (self.gappy and one.kind != "f") else one
 
     def table(self, raw: np.ndarray, first: int = 0) -> Any:
-        """Raw windows as one data frame: a column `series` numbers them from `first`, and `moment` counts within each."""
-        import pandas as pd
+        """Raw windows as one data frame: a column `series` numbers them from `first`, and `moment` counts within each.
 
+        Where a channel has such a name, the column that numbers has another: `series_`, `moment_`.
+        """
         n, length = raw.shape[:2]
-        frame = pd.DataFrame(
-            {"series": np.repeat(np.arange(first, first + n), length), "moment": np.tile(np.arange(length), n)}
-        )
-        for i, (name, dtype) in enumerate(zip(self.names, self.dtypes, strict=True)):
-            column = pd.Series(raw[..., i].ravel())
-            frame[name] = column if column.isna().any() else column.astype(dtype)
-        return frame
+        counts = {"series": np.repeat(np.arange(first, first + n), length), "moment": np.tile(np.arange(length), n)}
+        return self._numbered(counts, raw)
 
     def futures(self, raw: np.ndarray, last: Any = None) -> Any:
-        """Futures (paths, steps, channels) as one data frame: a column `path` numbers them; time goes on after `last`."""
-        frame = self.table(raw).rename(columns={"series": "path"})
+        """Futures (paths, steps, channels) as one data frame: a column `path` numbers them; time goes on after `last`.
+
+        Without a clock, or the last time stamp, a column `moment` counts from 1. Where a channel has such a name, the column
+        that numbers has another: `path_`, `moment_`.
+        """
+        paths, steps = raw.shape[:2]
+        counts: dict[str, Any] = {"path": np.repeat(np.arange(paths), steps)}
         if self.clock is None or last is None:
-            return frame.assign(moment=frame["moment"] + 1)
-        frame.insert(1, self.clock.column, np.tile(self.clock.after(last, raw.shape[1]), len(raw)))
-        return frame.drop(columns="moment")
+            return self._numbered(counts | {"moment": np.tile(np.arange(1, steps + 1), paths)}, raw)
+        stamps = self.clock.after(last, steps).take(np.tile(np.arange(steps), paths))
+        return self._numbered(counts, raw, {self.clock.column: stamps})
+
+    def _numbered(self, counts: dict[str, Any], raw: np.ndarray, stamps: dict[str, Any] | None = None) -> Any:
+        import pandas as pd
+
+        channels = zip(self.names, self.dtypes, raw.reshape(-1, self.channels).T, strict=True)
+        own = (stamps or {}) | {name: typed(values, dtype) for name, dtype, values in channels}
+        return pd.DataFrame({free(name, own): column for name, column in counts.items()} | own)
 
     def sound(self) -> bool:
         """Whether the fields can be those of a schema that was fitted."""
@@ -177,7 +197,8 @@ class SeriesSchema:
         )
         named = all(isinstance(v, str) for field in (self.names, self.classes, self.actions) for v in field)
         whole = type(self.length) is int and self.length >= 2 and type(self.stride) is int and self.stride >= 1
-        timed = self.time is None or (len(self.time) == 3 and isinstance(self.time[0], str) and 0 < self.time[2] < math.inf)
+        timed = self.time is None or (len(self.time) == 4 and isinstance(self.time[0], str) and 0 < self.time[2] < math.inf)
+        timed = timed and (self.time is None or not self.time[3] or is_calendar(self.time[3]))
         flags = isinstance(self.frame, bool) and all(isinstance(m, bool) for m in self.missing)
         kinds = all(numpy_type(d).kind in "biuf" for d in self.dtypes)
         grains = len(self.grain) in (0, len(self.names)) and all(0 <= grain < math.inf for grain in self.grain)
@@ -212,8 +233,9 @@ def check_values(raw: np.ndarray, names: tuple[str, ...], start: int = 0) -> np.
     """Where values are missing: booleans like `raw`, (n, length, channels).
 
     Raises:
-        RequestError: one is infinite.
+        RequestError: one is infinite, or too large a whole number.
     """
+    check_whole(raw, "A channel")
     if raw.dtype.kind in "iub":
         return np.zeros(raw.shape, bool)
     infinite = np.isinf(raw)
@@ -234,31 +256,29 @@ def fit_series(source: Source) -> SeriesSchema:
     """
     about: Any = plan_of(source)
     width, names = len(about.names), about.names
-    count, total, square = (np.zeros(width) for _ in range(3))
+    sums = Sums(*np.zeros((3, width)))
     low, high, missing = np.full(width, math.inf), np.full(width, -math.inf), np.zeros(width, bool)
     even, kinds = np.ones((len(GRAINS), width), bool), [numpy_type(dtype) for dtype in about.dtypes]
     digits = np.array([np.finfo(kind if kind.kind == "f" else np.float64).eps for kind in kinds])
-    shift = np.nan_to_num(source.take(np.arange(1)).x[0, 0].astype(np.float64), posinf=0.0, neginf=0.0)
     for start in range(0, len(source), CHUNK):
         raw = source.take(np.arange(start, min(start + CHUNK, len(source)))).x
         gone = check_values(raw, names, start)
-        moved = np.where(gone, 0.0, raw.astype(np.float64) - shift)
         known = np.where(gone, 0.0, raw.astype(np.float64))
-        even &= [multiples(known, grain, 4 * digits * abs(known)).all((0, 1)) for grain in GRAINS]
-        with np.errstate(over="ignore"):
-            count, total, square = count + (~gone).sum((0, 1)), total + moved.sum((0, 1)), square + (moved**2).sum((0, 1))
+        # Of a grain that is no coarser than their rounding all numbers are multiples.
+        rounding = 4 * digits * abs(known)
+        even &= [(multiples(known, grain, rounding) & (3 * rounding <= grain)).all((0, 1)) for grain in GRAINS]
+        sums = sums.of_more(known, ~gone)
         low = np.minimum(low, np.where(gone, math.inf, raw).min((0, 1)))
         high = np.maximum(high, np.where(gone, -math.inf, raw).max((0, 1)))
         missing |= gone.any((0, 1))
-    empty = [names[i] for i in np.flatnonzero(count == 0)]
+    empty = [names[i] for i in np.flatnonzero(sums.count == 0)]
     if empty:
         raise RequestError(f"Every value of {', '.join(empty[:5])} is missing: drop what is never known.")
-    if not np.isfinite(square).all():
+    if not np.isfinite(sums.square).all():
         raise RequestError(
-            f"Values are too large to be standardised in {names[np.flatnonzero(~np.isfinite(square))[0]]}: change its unit."
+            f"Values are too large to be standardised in {names[int(np.isfinite(sums.square).argmin())]}: change its unit."
         )
-    mean = shift + total / count
-    deviation = np.sqrt(np.maximum(square / count - (total / count) ** 2, 0.0))
+    mean, deviation = sums.mean, np.sqrt(sums.square / sums.count)
     # A channel that moves by no more than its own rounding would be blown up to noise: it keeps its scale.
     scale = np.where((low < high) & (deviation > 8 * np.finfo(np.float64).eps * abs(mean)), deviation, 1.0)
     if (low == high).all():
@@ -276,7 +296,7 @@ def fit_series(source: Source) -> SeriesSchema:
         missing=tuple(missing.tolist()),
         actions=about.actions,
         frame=about.frame,
-        time=None if clock is None else (clock.column, clock.kind, clock.step),
+        time=None if clock is None else (clock.column, clock.kind, clock.step, clock.calendar),
         classes=source.classes,
         grain=tuple(GRAINS[int(row.argmax())] if row.any() else 0.0 for row in even.T),
     )

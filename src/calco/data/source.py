@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from calco.contract import Batch
+from calco.data.clock import check_clock
 from calco.data.labels import encode_labels, given_of
 from calco.errors import RequestError, one_of
 
@@ -247,9 +248,10 @@ def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:
     """The whole source in order, as batches of at most `size`; a slow source is read one batch ahead.
 
     Raises:
-        RequestError: the columns are not those that the schema knows, or are in another order.
+        RequestError: the columns are not those that the schema knows, or are in another order, or time goes by other steps.
     """
     check_columns(source.names, schema.columns)
+    check_clock(getattr(plan_of(source), "clock", None), getattr(schema, "clock", None))
     parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
     for raw in ahead(source, parts):
         yield Batch(schema.encode(raw.x), None if raw.y is None else torch.from_numpy(raw.y))

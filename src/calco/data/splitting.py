@@ -73,7 +73,8 @@ def _refused(source: Source, schema: Any, rows: np.ndarray) -> list[tuple[int, s
 def split_in_time(spans: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows of windows to learn from and to hold out, which have no moment in common.
 
-    Whole recordings are held out where there are enough of them, chosen by `rng`; else the end of each.
+    Whole recordings are held out where there are enough of them, chosen by `rng`, and one is left; else the end of each, where
+    windows that lie across the cut are in neither part.
 
     Args:
         spans: of each window its recording, its first moment and the one after its last: (n, 3).
@@ -81,9 +82,9 @@ def split_in_time(spans: np.ndarray, share: float, rng: np.random.Generator) -> 
         rng: chooses recordings.
     """
     recordings, counts = np.unique(spans[:, 0], return_counts=True)
-    if round(share * len(recordings)) >= 1:
+    if len(recordings) > 1 and round(share * len(recordings)) >= 1:
         order = rng.permutation(len(recordings))
-        enough = np.searchsorted(np.cumsum(counts[order]), share * len(spans) - 1e-9) + 1
+        enough = min(np.searchsorted(np.cumsum(counts[order]), share * len(spans) - 1e-9) + 1, len(recordings) - 1)
         apart = np.isin(spans[:, 0], recordings[order[:enough]])
         return np.flatnonzero(~apart), np.flatnonzero(apart)
     rest, held = [], []

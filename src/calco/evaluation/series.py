@@ -2,7 +2,8 @@
 
 The first two are the scores of TimeGAN (Yoon, Jarrett and van der Schaar 2019) under its protocol, so that they compare with
 published ones: channels brought to [0, 1] by the range of the training data, gated recurrent nets of half as many units as
-channels, Adam at 1e-3, batches of 128.
+channels, Adam at 1e-3, batches of 128. The protocol says nothing of a single channel: its nets have `ALONE` units, and it is
+predicted from its own past.
 """
 
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ LEAST = 50
 """Windows without which nothing is measured."""
 RUNS = 2
 """Nets, each with its own initial weights and parts, over which a score is a mean."""
+ALONE = 4
+"""Units of the nets of a single channel."""
 TELLING, PREDICTING, BATCH = 2000, 5000, 128
 """Steps of the nets that tell samples from data and that predict, and windows a step."""
 
@@ -42,12 +45,13 @@ class Reader(nn.Module):
 def series_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
     """The scores of samples, beside those of training data; none of what is no series."""
     schema = estimator.schema_
-    if not isinstance(schema, SeriesSchema) or schema.channels < 2 or min(len(source), len(train)) < LEAST:
+    if not isinstance(schema, SeriesSchema) or min(len(source), len(train)) < LEAST:
         return []
     real, known = (as_tensor(estimator, part, MOST)[:, : schema.channels] for part in (source, train))
     made = drawn(estimator, len(real))[:, : schema.channels]
     real, known, made = scaled(known, real, known, made)
     about = f"{len(made):,} samples ({estimator.ways_[0]}), {len(real):,} {role(source, estimator, train=train)} windows"
+    about += "; the channel is predicted from its own past" if schema.channels == 1 else ""
     base = "the same of training windows in place of samples"
     found = []
     for name, unit, measure in SCORES:
@@ -82,7 +86,7 @@ def discriminative(real: Tensor, made: Tensor, seed: int = 0, steps: int = 0) ->
         on_real, on_made = (net(some(x, rng))[:, -1] for x in (real, made))
         return F.softplus(-on_real).mean() + F.softplus(on_made).mean()
 
-    net = _learned(real.shape[2], max(1, real.shape[2] // 2), loss, steps or TELLING, seed)
+    net = _learned(real.shape[2], real.shape[2] // 2 or ALONE, loss, steps or TELLING, seed)
     with torch.no_grad():
         right = ((net(new)[:, -1] > 0).double().mean() + (net(other)[:, -1] < 0).double().mean()) / 2
     return abs(float(right) - 0.5)
@@ -91,7 +95,8 @@ def discriminative(real: Tensor, made: Tensor, seed: int = 0, steps: int = 0) ->
 def predictive(real: Tensor, made: Tensor, seed: int = 0, steps: int = 0) -> float:
     """The mean absolute error, on real windows, of a net that learned from made ones to predict the last channel.
 
-    It sees the other channels up to a moment and gives the last one a moment later, both in [0, 1].
+    It sees the other channels up to a moment and gives the last one a moment later, both in [0, 1]; a single channel it gives
+    from that channel itself.
 
     Args:
         real: (n, length, channels), in [0, 1].
@@ -100,12 +105,13 @@ def predictive(real: Tensor, made: Tensor, seed: int = 0, steps: int = 0) -> flo
         steps: of its training; those of the protocol if 0.
     """
     rng = np.random.default_rng(seed)
+    seen, units = real.shape[2] - 1 or 1, real.shape[2] // 2 or ALONE
 
     def error(net: Reader, x: Tensor) -> Tensor:
-        return (torch.sigmoid(net(x[:, :-1, :-1])) - x[:, 1:, -1]).abs().mean()
+        return (torch.sigmoid(net(x[:, :-1, :seen])) - x[:, 1:, -1]).abs().mean()
 
-    steps, units = steps or PREDICTING, max(1, real.shape[2] // 2)
-    net = _learned(real.shape[2] - 1, units, lambda net: error(net, some(made, rng)), steps, seed)
+    steps = steps or PREDICTING
+    net = _learned(seen, units, lambda net: error(net, some(made, rng)), steps, seed)
     with torch.no_grad():
         return float(error(net, real))
 
