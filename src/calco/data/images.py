@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.data.source import Source
-from calco.data.values import as_tensor, check_finite, check_levels, chunks, size_of, within
+from calco.data.values import as_tensor, check_far, check_finite, check_levels, chunks, size_of, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece
 
@@ -68,8 +68,8 @@ class ImageSchema:
         """Raw images to float32 of shape (n, channels, height, width) in [0, 1].
 
         Raises:
-            RequestError: their size or channels are others than those trained on, or a value is not finite or is none of
-                the grey levels.
+            RequestError: their size or channels are others than those trained on, or a value is not finite, is too far out,
+                or is none of the grey levels.
         """
         raw = np.asarray(raw)
         if raw.ndim == 3:
@@ -86,7 +86,10 @@ class ImageSchema:
         x = x.to(exact, memory_format=torch.contiguous_format, copy=True)  # never the caller's own memory
         if self.low:
             x = x.sub_(self.low)
-        return x.div_(self.high - self.low).float()
+        x = x.div_(self.high - self.low).float()
+        if not self.levels:
+            check_far(x.numpy())
+        return x
 
     def flags(self, mask: np.ndarray) -> Tensor:
         """Booleans of the shape of one raw image, as a model sees it: (channels, height, width)."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.data.source import Source
-from calco.data.values import as_tensor, check_finite, check_levels, chunks, numpy_type, size_of, within
+from calco.data.values import as_tensor, check_finite, check_levels, chunks, numpy_type, size_of, standardised, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece
 
@@ -66,8 +66,8 @@ class VectorSchema:
         """Raw vectors to float32 of shape (n, features).
 
         Raises:
-            RequestError: there are more or fewer features than trained on, a value is not finite, or one of binary vectors
-                is neither 0 nor 1.
+            RequestError: there are more or fewer features than trained on, a value is not finite or is too far out, or one
+                of binary vectors is neither 0 nor 1.
         """
         raw = np.asarray(raw)
         if raw.ndim != 2 or raw.shape[1] != len(self.mean):
@@ -76,7 +76,7 @@ class VectorSchema:
         if self.binary:
             check_levels(raw, 0, 1, 2)
             return as_tensor(raw.astype(np.float32))
-        return as_tensor(((raw.astype(np.float64) - self.mean) / self.scale).astype(np.float32))
+        return as_tensor(standardised(raw, self.mean, self.scale))
 
     def flags(self, mask: np.ndarray) -> Tensor:
         """Booleans of the shape of one raw vector, as a model sees it: (features,)."""
