@@ -96,8 +96,8 @@ class SeriesSchema:
         """Raw windows to float32 of shape (n, channels, length).
 
         Raises:
-            RequestError: windows have another length or other channels, a value is infinite or too far out, or one is missing of a
-                channel of which none was in training.
+            RequestError: windows have another length or other channels, a value is infinite or too far out, or one is missing
+                of a channel of which none was in training.
         """
         raw = np.asarray(raw)
         if raw.ndim != 3 or raw.shape[1:] != (self.length, self.channels):

@@ -142,8 +142,8 @@ def check_far(x: np.ndarray) -> None:
         return
     rows = np.flatnonzero(far.reshape(len(x), -1).any(1))
     raise RequestError(
-        f"{len(rows)} of {len(x)} examples, the first in row {rows[0]}, lie more than {FAR:g} times further out than the training"
-        " data do: check their unit, or leave them out."
+        f"{len(rows)} of {len(x)} examples, the first in row {rows[0]}, lie more than {FAR:g} times further out than the"
+        " training data do: check their unit, or leave them out."
     )
 
 
