@@ -202,3 +202,19 @@ def test_training_values_come_back(seed, name, gaps):
         assert np.allclose(back, frame[name], rtol=1e-5, atol=1e-3, equal_nan=True)
     else:
         assert (back.dropna() == frame[name].dropna()).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "as_source"),
+    [((100, 3), open_data), ((100, 8, 2), calco.series), ((100, 8, 8), open_data)],
+    ids=["vectors", "series", "images"],
+)
+def test_values_too_far_out_for_single_precision_are_refused(shape, as_source):
+    raw = np.random.default_rng(0).normal(size=shape)
+    schema = infer_schema(as_source(raw))
+    odd = raw[:5].copy()
+    odd[3] = 1e12
+    assert torch.isfinite(schema.encode(odd)).all()
+    odd[3] = 1e300
+    with pytest.raises(RequestError, match="1 of 5 examples, the first in row 3, lie more than"):
+        schema.encode(odd)

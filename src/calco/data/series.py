@@ -15,7 +15,7 @@ from calco.data.clock import Clock
 from calco.data.labels import TEXT
 from calco.data.source import Source, plan_of
 from calco.data.sums import Sums
-from calco.data.values import as_tensor, multiples, nearest_multiple, numpy_type, size_of, within
+from calco.data.values import as_tensor, multiples, nearest_multiple, numpy_type, size_of, standardised, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece, counted
 
@@ -104,8 +104,8 @@ class SeriesSchema:
         """Raw windows to float32 of shape (n, channels, length).
 
         Raises:
-            RequestError: windows have another length or other channels, a value is infinite, or one is missing of a channel
-                of which none was in training.
+            RequestError: windows have another length or other channels, a value is infinite or too far out, or one is missing
+                of a channel of which none was in training.
         """
         raw = np.asarray(raw)
         if raw.ndim != 3 or raw.shape[1:] != (self.length, self.channels):
@@ -118,7 +118,7 @@ class SeriesSchema:
             raise RequestError(
                 f"Values of {', '.join(unexpected[:5])} are missing, of which none was in the training data: fill them first."
             )
-        x = (raw.astype(np.float64) - self.mean) / self.scale
+        x = standardised(raw, self.mean, self.scale)
         if self.gappy:
             x = np.concatenate((carried(x, gone), ~gone[..., self.gappy]), 2)
         return as_tensor(np.ascontiguousarray(x.swapaxes(1, 2), dtype=np.float32))
@@ -129,7 +129,7 @@ class SeriesSchema:
         That values are not missing is known of all.
         """
         gone = check_values(raw, self.names)
-        x = np.where(gone, 0.0, (raw - np.array(self.mean)) / self.scale)
+        x = np.where(gone, 0.0, standardised(raw, self.mean, self.scale))
         ones = np.ones((*raw.shape[:2], len(self.gappy)))
         x, known = np.concatenate((x, ones), 2).swapaxes(1, 2), np.concatenate((~gone, ones > 0), 2).swapaxes(1, 2)
         return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(known.copy())

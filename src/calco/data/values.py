@@ -184,6 +184,38 @@ def check_finite(raw: np.ndarray, names: tuple[str, ...] = (), start: int = 0) -
     )
 
 
+FAR = 1e18
+"""Units of the training data up to which a value can be squared in single precision."""
+
+
+def standardised(raw: np.ndarray, mean: Any, scale: Any) -> np.ndarray:
+    """(raw - mean) / scale as float32; NaN stays.
+
+    Raises:
+        RequestError: a value is too far out.
+    """
+    with np.errstate(over="ignore"):
+        x = (raw.astype(np.float64) - mean) / scale
+    check_far(x)
+    return x.astype(np.float32)
+
+
+def check_far(x: np.ndarray) -> None:
+    """Raise if a value, in units of the training data, is so far out that float32 cannot tell how far.
+
+    Raises:
+        RequestError: with how many examples, and the first of them.
+    """
+    far = abs(x) > FAR
+    if not far.any():
+        return
+    rows = np.flatnonzero(far.reshape(len(x), -1).any(1))
+    raise RequestError(
+        f"{len(rows)} of {len(x)} examples, the first in row {rows[0]}, lie more than {FAR:g} times further out than the"
+        " training data do: check their unit, or leave them out."
+    )
+
+
 def check_levels(raw: np.ndarray, low: float, high: float, levels: int) -> None:
     """Raise if a value is none of the grey levels from `low` to `high`.
 

@@ -23,6 +23,7 @@ from calco.data.values import (
     nearest_multiple,
     numpy_type,
     size_of,
+    standardised,
     within,
 )
 from calco.errors import RequestError
@@ -87,8 +88,8 @@ class VectorSchema:
         """Raw vectors to float32 of shape (n, features).
 
         Raises:
-            RequestError: there are more or fewer features than trained on, a value is not finite, or one of binary vectors
-                is neither 0 nor 1.
+            RequestError: there are more or fewer features than trained on, a value is not finite or is too far out, or one
+                of binary vectors is neither 0 nor 1.
         """
         raw = _numbers(raw) if hasattr(raw, "columns") else np.asarray(raw)
         if raw.ndim != 2 or raw.shape[1] != len(self.mean):
@@ -97,7 +98,7 @@ class VectorSchema:
         if self.binary:
             check_levels(raw, 0, 1, 2)
             return as_tensor(raw.astype(np.float32))
-        return as_tensor(((raw.astype(np.float64) - self.mean) / self.scale).astype(np.float32))
+        return as_tensor(standardised(raw, self.mean, self.scale))
 
     def flags(self, mask: np.ndarray) -> Tensor:
         """Booleans of the shape of one raw vector, as a model sees it: (features,)."""
