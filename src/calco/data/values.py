@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,25 @@ def within(raw: np.ndarray, dtype: str) -> np.ndarray:
     # The largest of 64 bits is rounded up to a float that no longer fits: take the one below.
     top = float(most) if int(float(most)) <= most else float(np.nextafter(float(most), 0))
     return raw.round().clip(least, top)
+
+
+def exact(present: Any) -> bool:
+    """Whether float64 holds numbers, a column without missing values, as they are."""
+    return not inexact(present)
+
+
+def inexact(present: Any) -> str:
+    """The first number of a column that float64 does not hold as it is, told with its row; "" where there is none."""
+    if present.dtype.kind in "fb":
+        return ""
+    different = present
+    if present.dtype.kind in "iu":
+        different = different[(different > 2**53) | (different < -(2**53))]
+    for row, value in different.drop_duplicates().items():
+        held = Decimal(repr(float(value))) if isinstance(value, Decimal) else type(value)(float(value))
+        if held != value:
+            return f"numbers that float64 cannot tell from others (row {row}: {value})"
+    return ""
 
 
 def check_exact(values: np.ndarray, name: str, start: int = 0) -> None:
