@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import calco
@@ -294,8 +296,8 @@ def test_unknown_and_impossible_settings_are_named(name):
         Training(steps=0)
 
 
-ROUNDED = {"check_methods_sample_order_invariance", "check_methods_subset_invariance"}
-"""Checks to the last digits of float64, which sums in float32 reach only by luck."""
+FLOAT32 = 1e-4
+"""The relative tolerance of scikit-learn's checks for float32, in which all is computed, whatever predictions come as."""
 
 
 def _estimator_checks():
@@ -305,15 +307,15 @@ def _estimator_checks():
         more = {"steps": 150, "batch_size": 32, "lr": 0.01} if "predict" in cls().capabilities_ else {}
         tiny = small(cls, training={"steps": 2, "batch_size": 8, "lr_warmup": 0, "precision": "fp32", **more})
         for estimator, check in estimator_checks_generator(tiny):
-            name = check.func.__name__
-            marks = [pytest.mark.xfail(strict=False)] if name in ROUNDED and more else []
-            found.append(pytest.param(estimator, check, id=f"{cls.family}-{name}", marks=marks))
+            found.append(pytest.param(estimator, check, id=f"{cls.family}-{check.func.__name__}"))
     return found
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(("estimator", "check"), _estimator_checks())
-def test_scikit_learns_own_checks(estimator, check):
+def test_scikit_learns_own_checks(estimator, check, monkeypatch):
+    for name in ("assert_allclose", "assert_allclose_dense_sparse"):
+        monkeypatch.setattr(estimator_checks, name, partial(getattr(estimator_checks, name), rtol=FLOAT32))
     check(estimator)
 
 

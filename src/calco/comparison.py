@@ -23,7 +23,7 @@ import torch
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from calco.data import HELD_OUT, Source, labelled_part, open_data, split
+from calco.data import HELD_OUT, Source, fitting, labelled_part, open_data, split
 from calco.errors import RequestError, RunError
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
@@ -35,6 +35,7 @@ from calco.report.page import save_figures, write_report
 from calco.report.sections import number
 from calco.runs import Run, read_json, write_json
 from calco.training import Diverged, Training
+from calco.verbs import chunk_of
 
 PILOT, FIRST = 30, 5
 """Steps of the short run by which a budget in minutes is turned into steps, and those at its start that are not timed."""
@@ -60,11 +61,12 @@ class Purpose(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of one model: why it has no figures, or those and the model itself."""
+    """What came of one model: why it has no figures, or those and the model itself, and a word on what it left out."""
 
     why: str
     figures: list[Figure] = []  # noqa: RUF012
     trained: Estimator | None = None
+    left: str = ""
 
 
 PURPOSES = (
@@ -151,12 +153,15 @@ def compare(
             raise RunError(f"No model came to an end. {' '.join(failed.values())}")
         frame = leaderboard(list(measured), list(measured.values()))
         frame.attrs["advice"] += [f"{name} is out: {why}" for name, why in failed.items()] + [PROTOCOL]
+        frame.attrs["advice"] += [f"{name}: {outcome.left}" for name, outcome in outcomes.items() if outcome.left]
         begun = [name for name in measured if _given_weights(estimators[name])]
         if begun:
             told = "began with what a run had learned before, perhaps from the held-out fifth too."
             frame.attrs["advice"].append(f"{', '.join(begun)} {told}")
         if out is not None:
             trained, lead = [outcomes[name].trained or load(folder / name) for name in measured], frame.attrs["advice"]
+            for each in trained:
+                test = fitting(test, each.schema_, chunk_of(each.schema_))[0]
             page = {"figures": list(measured.values()), "names": list(measured), "lead": lead}
             write_report(trained, test, folder / "report.html", **page)
             frame.to_csv(folder / "leaderboard.csv", index=False)
@@ -287,7 +292,8 @@ def _trained_and_measured(
         if not error.usable:
             return Outcome(str(error))
         trained = load(folder)  # as it was when it was best
-    return Outcome("", _measured(folder, trained, train, test, use), trained)
+    test, left = fitting(test, trained.schema_, chunk_of(trained.schema_))
+    return Outcome("", _measured(folder, trained, train, test, use), trained, left)
 
 
 def _measured_elsewhere(*arguments: Any) -> Outcome:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class CalcoError(Exception):
@@ -48,3 +49,11 @@ def below_one(owner: object, *names: str) -> None:
     for name in names:
         if not 0 <= getattr(owner, name) < 1:
             raise RequestError(f"{name} is {getattr(owner, name)}: it is a share, at least 0 and below 1.")
+
+
+def native(value: Any) -> Any:
+    """A number, a yes or no or a text of NumPy as Python's own, also within a tuple; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(map(native, value))
+    scalar = type(value).__module__ == "numpy" and not value.shape and value.dtype.kind in "biufU"
+    return value.item() if scalar else value

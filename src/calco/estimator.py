@@ -4,6 +4,8 @@ A family's estimator declares its hyper-parameters in `__init__` and builds its 
 resuming and loading are here, the verbs in `calco.verbs`.
 """
 
+import contextlib
+import copy
 import os
 import platform
 from abc import abstractmethod
@@ -22,6 +24,8 @@ from calco.data import (
     PlacesSchema,
     Schema,
     Source,
+    batches,
+    fitting,
     infer_schema,
     reopened,
     schema_from_json,
@@ -29,10 +33,11 @@ from calco.data import (
     with_classes,
 )
 from calco.data.lookup import looked_up
-from calco.errors import RequestError
+from calco.errors import RequestError, native
 from calco.maths import noise
 from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.maths.mixed import Mixed
+from calco.maths.seeding import seeded
 from calco.runs import Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import Verbs, can, chunk_of, device_of
@@ -136,6 +141,37 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             if name != "training":
                 check_type(name, value, hints[name])
 
+    def _plain(self) -> Self:
+        """Its like, with Python's own numbers in place of NumPy's, which are less precise and which torch does not all know."""
+        found = copy.copy(self)
+        vars(found).update({name: native(value) for name, value in self.get_params(deep=False).items()})
+        return found
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Hyper-parameters and, with `deep`, the training settings under names such as `training__lr`."""
+        found = super().get_params(deep)
+        if not deep:
+            return found
+        with contextlib.suppress(RequestError):  # settings that are wrong are told so by `fit`
+            found |= {f"training__{name}": value for name, value in vars(self.settings()).items()}
+        return found
+
+    def set_params(self, **params: Any) -> Self:
+        """Change hyper-parameters, and training settings under names such as `training__lr`.
+
+        Raises:
+            RequestError: there is no such training setting.
+            ValueError: there is no such hyper-parameter.
+        """
+        changes = {name.removeprefix("training__"): v for name, v in params.items() if name.startswith("training__")}
+        super().set_params(**{name: value for name, value in params.items() if not name.startswith("training__")})
+        self.recipe.named(changes)
+        if isinstance(self.training, Training):
+            self.training = self.training.changed(changes)
+        elif changes:
+            self.training = {**(self.training or {}), **changes}
+        return self
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]  # codes are float32 whatever the data were
@@ -158,7 +194,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             x: an array (n, features), (n, height, width) or (n, height, width, channels), a tensor, a data frame, a source,
                 the name of a named set, a file or a folder.
             y: labels, one per example.
-            validation: more of the same, to measure on while training.
+            validation: more of the same, to measure on while training; a pair is of examples and their labels.
             out: a folder that does not exist yet, for the run; without it nothing is written.
             report: called with each line of the log.
 
@@ -168,23 +204,28 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
                 estimator is fitted as far as it had come.
         """
         self.check_params()
-        source = self._open(x, y, reset=True)
-        held = None if validation is None else self._open(validation)
-        settings = self.settings()
-        schema = self.understood(source)
+        source, settings = self._open(x, y, reset=True), self.settings()
+        # What is held out has no say in what an example is.
+        share = settings.validation if validation is None else 0.0
+        rest, apart = self._split(source, share, settings)
+        schema = self.understood(rest)
         if not self.__sklearn_tags__().target_tags.required:
             if isinstance(schema, PlacesSchema):
                 raise RequestError(f"The family {self.family!r} learns nothing from masks: leave them out.")
             if isinstance(source, PartlyLabelled):
                 raise RequestError(f"The family {self.family!r} takes all examples alike: give them as one set.")
         self.gathered_ = self.gather(source, schema)
+        like = copy.copy(self)
+        like.schema_ = schema
+        held, note = like._watched(apart, validation)
         run = None
         main = int(os.environ.get("RANK", "0")) == 0
         if out is not None:
-            record = self._record(source, held, schema, settings)
+            watched = held.describe() | ({"share": share, "left_out": note} if share else {}) if held else None
+            record = self._record(source, watched, schema, settings)
             run = Run.create(out, record) if main else Run.created(out)
         try:
-            return self._learn(source, schema, settings, run, held, report)
+            return self._learn(rest, schema, settings, run, held, note, report)
         except RequestError:
             if run is not None and main:
                 run.forget()
@@ -193,16 +234,40 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     @available_if(can("encode"))
     def fit_transform(self, x: Any, y: Any = None) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`fit`, then `encode` of the same data."""
-        return self.fit(x, y).encode(x)
+        return self.fit(x, y).encode(x, y)
+
+    def _split(self, source: Source, share: float, settings: Training) -> tuple[Source, Source | None]:
+        """What is learned from, and a share that is held out; a run that is resumed holds out the same examples."""
+        return split(source, share, settings.seed) if share else (source, None)
+
+    def _watched(self, apart: Source | None, given: Any) -> tuple[Source | None, str]:
+        """What is measured on while training: what was split off, as far as the schema takes it, and a word on what it does
+        not take; or what was given, a pair of examples and labels too.
+
+        Raises:
+            RequestError: the schema takes none of what was split off, or not all of what was given.
+        """
+        if apart is not None:
+            return fitting(apart, self.schema_, chunk_of(self.schema_))
+        if given is None:
+            return None, ""
+        held = self._open(*given) if isinstance(given, tuple) and len(given) == 2 else self._open(given)
+        for _ in batches(held, self.schema_, chunk_of(self.schema_)):
+            pass  # refused now, rather than in the midst of training
+        return held, ""
 
     def _learn(
-        self, source: Source, schema: Schema, settings: Training, run: Run | None, held: Source | None, report: Report | None
+        self,
+        source: Source,
+        schema: Schema,
+        settings: Training,
+        run: Run | None,
+        held: Source | None,
+        note: str,
+        report: Report | None,
     ) -> Self:
-        if held is None and settings.validation:
-            source, held = split(source, settings.validation, settings.seed)
-        with torch.random.fork_rng():
-            torch.manual_seed(noise.mix(settings.seed))
-            model = self.build(schema)
+        with seeded(settings.seed):
+            model = self._plain().build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)
         source = looked_up(self.fed(source, schema, model), schema, settings.steps * settings.batch_size)
@@ -215,12 +280,12 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             if report is not None:
                 report(line)
 
-        note = self.chosen(schema)
+        note = " ".join(filter(None, (self.chosen(schema), note)))
         if note and not (run and run.history()):
             tell({"step": 0, "note": note})
             if run and int(os.environ.get("RANK", "0")) == 0:
                 run.log(lines[0])
-        with torch.random.fork_rng(), torch.no_grad(), noise.share(settings.seed, -3):
+        with torch.no_grad(), noise.share(settings.seed, -3):
             model.begin(self._some(source, schema, settings, model))
         try:
             finished = train(model, source, schema, settings, held=held, run=run, report=tell)
@@ -245,7 +310,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         status: str,
     ) -> None:
         """Become the estimator of a trained model, and save it."""
-        with torch.random.fork_rng(), torch.no_grad(), noise.share(settings.seed, -4):
+        with torch.no_grad(), noise.share(settings.seed, -4):
             model.conclude(self._some(source, schema, settings, model))
         self.model_, self.schema_, self.run_ = model, schema, run
         self.history_ = run.history() if run else lines
@@ -256,25 +321,24 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     def _some(self, source: Source, schema: Schema, settings: Training, model: Model) -> Iterator[Batch]:
         """Training examples for `conclude`, the same ones every time."""
         rng = np.random.default_rng([settings.seed, 2**31])
-        rows = rng.permutation(len(source))[:CONCLUDE]
+        rows, chunk = rng.permutation(len(source))[:CONCLUDE], chunk_of(schema)
         device = device_of(model)
-        for i, part in enumerate(np.array_split(rows, -(-len(rows) // chunk_of(schema)))):
+        start = 0
+        for part in np.array_split(rows, -(-len(rows) // chunk)):
             raw = source.take(part)
-            with noise.share(settings.seed, -2, i):
+            with noise.rows(settings.seed, -2, start=start, count=len(part)):
                 y = None if raw.y is None else torch.from_numpy(raw.y).to(device)
                 yield Batch(schema.encode(raw.x).to(device), y)
+            start += len(part)
 
-    def _record(self, source: Source, held: Source | None, schema: Schema, settings: Training) -> dict[str, Any]:
-        watched = held and held.describe()
-        if held is None and settings.validation:  # a resumed run splits the same examples off again, as does an evaluation
-            watched = split(source, settings.validation, settings.seed)[1].describe() | {"share": settings.validation}
+    def _record(self, source: Source, held: dict[str, Any] | None, schema: Schema, settings: Training) -> dict[str, Any]:
         return {
             "calco": calco.__version__,
             "status": "running",
             **self._plan_for(schema),
             "training": settings.to_json(),
             "data": source.describe(),
-            "held_out": watched,
+            "held_out": held,
             "machine": {
                 "torch": torch.__version__,
                 "python": platform.python_version(),
@@ -328,7 +392,9 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         estimator = cls.from_record(run.record, training=settings)
         estimator.run_ = run
         if weights:
-            model, saved = estimator.build(estimator.schema_), run.load_model()
+            saved = run.load_model()
+            with seeded(0):  # weights that are replaced
+                model = estimator.build(estimator.schema_)
             try:
                 model.load_state_dict(saved)
             except RuntimeError as error:
@@ -351,10 +417,12 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         run = self.run_
         if run is None:
             raise RequestError("There is no run to resume: fit with out=FOLDER, or load one.")
-        source = self._reopen(run.field("data", dict), x, y)
-        watched = run.record.get("held_out")
-        held = self._reopen(watched, validation, None) if watched and "share" not in watched else None
-        return self._learn(source, self.schema_, self.settings(), run, held, report)
+        source, settings = self._reopen(run.field("data", dict), x, y), self.settings()
+        watched = run.record.get("held_out") or {}
+        given = self._reopen(watched, validation, None) if watched and "share" not in watched else None
+        rest, apart = self._split(source, watched.get("share", 0.0), settings)
+        held, note = self._watched(apart, given)
+        return self._learn(rest, self.schema_, settings, run, held, note, report)
 
     def _reopen(self, record: dict[str, Any], x: Any, y: Any) -> Source:
         """Data that a run used, from where they were or as given again."""

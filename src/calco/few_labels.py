@@ -16,6 +16,7 @@ from scipy.stats import t
 from sklearn.linear_model import RidgeCV
 
 from calco.data import PartlyLabelled, Source, Subset, labelled_part, marks, parts_of, valued, with_classes
+from calco.data.labels import name_of
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.features import Extractor
@@ -217,8 +218,7 @@ def indexed(predictor: Estimator, test: Source, classes: tuple[str, ...]) -> np.
     told = predictor.predict(test)
     if not predictor.schema_.classes:
         return told
-    names = {str(name): i for i, name in enumerate(classes)}
-    return np.array([names[str(name)] for name in told])
+    return np.array([classes.index(name_of(label)) for label in told])
 
 
 def check_budgets(budgets: Sequence[int], train: Source, metric: str) -> None:

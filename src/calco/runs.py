@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from calco.errors import RequestError, RunError
+from calco.errors import RequestError, RunError, native
 
 FORMAT = 1
 
@@ -56,6 +56,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
+    value = native(value)
     if isinstance(value, dict):
         return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

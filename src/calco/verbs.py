@@ -1,26 +1,31 @@
 """The verbs: what a fitted estimator can be asked for, each offered where its model has the capability."""
 
+import functools
+import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from calco.clusters import Clusters, Method, find_clusters
-from calco.contract import Batch, Model, capabilities
+from calco.contract import Batch, LogProb, Model, capabilities
 from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, opened_as, with_classes
 from calco.data.files import plain
+from calco.data.labels import as_array, encode_labels, name_of
 from calco.data.paired import open_examples
-from calco.data.values import check_names
+from calco.data.schema import classes_of
+from calco.data.values import check_names, unmasked
 from calco.densities import Estimate
-from calco.errors import RequestError, one_of
+from calco.errors import RequestError, native, one_of
 from calco.imputation import asked, imputed
 from calco.maths import noise
 from calco.maths.mixed import counted
@@ -46,6 +51,26 @@ def can(verb: str) -> Callable[[Any], bool]:
         return True
 
     return check
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def plainly(verb: Verb) -> Verb:
+    """A verb that takes NumPy's numbers as Python's own, and refuses others than whole ones where it asks for those."""
+    signature = inspect.signature(verb)
+    whole = [name for name, parameter in signature.parameters.items() if parameter.annotation is int]
+
+    @functools.wraps(verb)
+    def taken(*args: Any, **options: Any) -> Any:
+        given = signature.bind(*args, **options)
+        given.arguments = {name: native(value) for name, value in given.arguments.items()}
+        for name in whole:
+            if type(given.arguments.get(name, 0)) is not int:
+                raise RequestError(f"{name} is {given.arguments[name]!r}: it must be a whole number.")
+        return verb(*given.args, **given.kwargs)
+
+    return cast(Verb, taken)
 
 
 class Verbs(BaseEstimator):
@@ -85,8 +110,9 @@ class Verbs(BaseEstimator):
     # -- segmentation -----------------------------------------------------------------------------------------------
 
     @available_if(can("segment"))
+    @plainly
     def segment(self, x: Any, *, tile: int = 0) -> Any:
-        """The class of every place: indices of `schema_.classes`, uint8.
+        """The class of every place: indices of `schema_.classes`, uint8, or uint16 where those are more than 256.
 
         Args:
             x: an array (n, ...), one example, a list of examples of any sizes, a folder, a file or a source.
@@ -96,10 +122,15 @@ class Verbs(BaseEstimator):
             (n, *sides) where an array was given or all have one size, else a list.
         """
         self._fitted()
-        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in open_examples(x, self.schema_)[1]]
+        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in self.examples(x)[1]]
         if isinstance(x, np.ndarray) and x.ndim == self.schema_.raw_axes:
             return found[0]
         return np.stack(found) if len({mask.shape for mask in found}) == 1 else found
+
+    def examples(self, x: Any) -> tuple[list[str], Sequence[np.ndarray]]:
+        """Names of examples without masks, and those, of any sizes; images are converted as those of the training were."""
+        run = getattr(self, "run_", None)
+        return open_examples(x, self.schema_, run.opening().get("mode") if run else None)
 
     def sides_of(self, raw: np.ndarray) -> tuple[int, ...]:
         """Sides of one raw example."""
@@ -123,7 +154,8 @@ class Verbs(BaseEstimator):
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
-        known = None if reset else getattr(self, "schema_", None)
+        x = unmasked(x)
+        known, y = None if reset else getattr(self, "schema_", None), self._looked_at(unmasked(y))
         if hasattr(x, "columns") and hasattr(x, "iloc"):
             check_names(x, "the data frame")
         if isinstance(known, (SeriesSchema, TableSchema)) or (hasattr(x, "iloc") and not plain(x)):
@@ -135,6 +167,19 @@ class Verbs(BaseEstimator):
             checked: Any = validate_data(self, data, reset=reset, dtype="numeric", ensure_min_samples=1)
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
+
+    def _looked_at(self, y: Any) -> Any:
+        """Labels where the model learns from them, a column too; else those that can be classes: there it looks at none."""
+        if y is None:
+            return None
+        if getattr(self, "conditional", False) or self.__sklearn_tags__().target_tags.required:
+            y = as_array(y)
+            return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        try:
+            encode_labels(y, len(y))
+        except (RequestError, TypeError):
+            return None
+        return y
 
     def batches(self, x: Any, y: Any = None, labelled: bool = False) -> Iterator[Batch]:
         """Data as batches of at most 500, fewer of large examples, in order.
@@ -168,6 +213,7 @@ class Verbs(BaseEstimator):
         return self.encode(x)
 
     @available_if(can("encode"))
+    @plainly
     def cluster(self, x: Any, clusters: int = 0, *, method: Method = "graph", seed: int = 0) -> Clusters:
         """Groups of examples with codes alike.
 
@@ -229,12 +275,12 @@ class Verbs(BaseEstimator):
 
     @available_if(can("predict"))
     def predict(self, x: Any) -> np.ndarray:
-        """The class of each example, as `names_of` gives them, or its value, float64: (n,)."""
+        """The class of each example, as the labels were given, or its value, float64: (n,)."""
         model: Any = self._model()
         with torch.inference_mode(), kept():
             found = [model.predict(batch.x).cpu() for batch in self.batches(x)]
         told = torch.cat(found).numpy()
-        return names_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
+        return classes_of(self.schema_)[told] if self.schema_.classes else told.astype(np.float64)
 
     @property
     def ways_(self) -> tuple[str, ...]:
@@ -243,6 +289,7 @@ class Verbs(BaseEstimator):
         return model.ways if "sample" in self.capabilities_ else ()
 
     @available_if(can("sample"))
+    @plainly
     def sample(
         self,
         n: int,
@@ -284,6 +331,7 @@ class Verbs(BaseEstimator):
         return self.schema_.decode(self.complete_tensor(n, known, mask, seed=seed))
 
     @available_if(can("sample"))
+    @plainly
     def sample_tensor(self, n: int, *, way: str | None = None, label: Any = None, seed: int = 0) -> Tensor:
         """`sample` before the schema turns it back: (n, *schema_.shape), on the CPU."""
         model: Any = self._model()
@@ -293,20 +341,20 @@ class Verbs(BaseEstimator):
         classes = getattr(model, "classes", 0)
         if label is not None and not classes:
             raise RequestError("This model was not trained with labels to condition on: leave the label out.")
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(noise.mix(seed))
-            y = None
-            if classes:
-                y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
-                y = y.to(device_of(model))
-            chunk = chunk_of(self.schema_)
-            parts = [
-                model.sample(min(chunk, n - i), way or model.ways[0], None if y is None else y[i : i + chunk]).cpu()
-                for i in range(0, n, chunk)
-            ]
-        return torch.cat(parts)
+        y = None
+        if classes:
+            y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
+            y = y.to(device_of(model))
+        chunk = n if model.chained else chunk_of(self.schema_)
+
+        def drawn(start: int, count: int) -> Tensor:
+            own = None if y is None else y[start : start + count]
+            return model.sample(count, way or model.ways[0], own).cpu()
+
+        return torch.cat(_by_rows(drawn, n, chunk, seed))
 
     @available_if(can("complete"))
+    @plainly
     def simulate(self, history: Any, steps: int, *, paths: int = 100, actions: Any = None, seed: int = 0) -> np.ndarray:
         """Futures of a series, `paths` draws of its next `steps` moments: (paths, steps, channels).
 
@@ -325,6 +373,7 @@ class Verbs(BaseEstimator):
         """
         return simulated(self, history, steps, paths, actions, seed)
 
+    @plainly
     def complete_tensor(self, n: int, known: Any, mask: Any, *, seed: int = 0) -> Tensor:
         """Samples with known values before the schema turns them back: (n, *schema_.shape), on the CPU.
 
@@ -348,6 +397,7 @@ class Verbs(BaseEstimator):
             raise RequestError(f"There are {len(x)} known examples for {n} samples: give one, or as many as samples.")
         return self.filled(x.expand(n, *shape), self.schema_.flags(flags).expand(n, *shape), seed=seed)
 
+    @plainly
     def filled(self, x: Tensor, known: Tensor, *, seed: int = 0) -> Tensor:
         """Examples as the model sees them, (n, *schema_.shape), with draws of the values that are not known, on the CPU."""
         self.require("complete")
@@ -355,12 +405,15 @@ class Verbs(BaseEstimator):
         if getattr(model, "classes", 0):
             raise RequestError("A model that is conditional on labels fills in nothing, as it is told none: fit another.")
         device, chunk = device_of(model), chunk_of(self.schema_)
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(noise.mix(seed))
-            parts = zip(x.split(chunk), known.split(chunk), strict=True)
-            return torch.cat([model.complete(a.to(device), b.to(device)).cpu() for a, b in parts])
+
+        def drawn(start: int, count: int) -> Tensor:
+            part = slice(start, start + count)
+            return model.complete(x[part].to(device), known[part].to(device)).cpu()
+
+        return torch.cat(_by_rows(drawn, len(x), chunk, seed))
 
     @available_if(can("complete"))
+    @plainly
     def impute(self, x: Any, *, seed: int = 0) -> Any:
         """Data with a draw of each missing value given those that are there; what is there stays as it is.
 
@@ -377,22 +430,25 @@ class Verbs(BaseEstimator):
         return imputed(self, x, seed).data
 
     def class_index(self, label: Any) -> int:
-        """The index of a class by its name.
+        """The index of a class by its label, or by the text of that.
 
         Raises:
             RequestError: there is no such class.
         """
-        if str(label) not in self.schema_.classes:
+        name = name_of(label)
+        if name not in self.schema_.classes:
             raise one_of("label", label, self.schema_.classes)
-        return self.schema_.classes.index(str(label))
+        return self.schema_.classes.index(name)
 
     @property
     def density_(self) -> str:
         """What the numbers of `log_prob` are."""
         model: Any = self._model()
-        return model.density
+        measure = getattr(self.schema_, "measure", "")
+        return f"{model.density}, {measure}" if measure else model.density
 
     @available_if(can("log_prob"))
+    @plainly
     def log_prob(self, x: Any, y: Any = None, *, with_error: bool = False, seed: int = 0) -> Any:
         """Log density of each example in nats, in the units of the data: (n,), float64.
 
@@ -403,12 +459,16 @@ class Verbs(BaseEstimator):
         return (found.value, found.error) if with_error else found.value
 
     @available_if(can("log_prob"))
+    @plainly
     def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> Estimate:
         """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
-        with torch.random.fork_rng():
-            torch.manual_seed(noise.mix(seed))
-            found = self._map(lambda b: (model.log_prob(b.x, b.y), self.schema_.log_dets(b.x)), x, y)
+
+        def of(batch: Batch) -> tuple[LogProb, np.ndarray]:
+            with noise.examples(seed, x=batch.x):
+                return model.log_prob(batch.x, batch.y), self.schema_.log_dets(batch.x)
+
+        found = self._map(of, x, y)
         parts, log_dets = zip(*found, strict=True)
         return Estimate.joined(parts, np.concatenate(log_dets) if model.continuous else 0.0)
 
@@ -426,7 +486,7 @@ class Verbs(BaseEstimator):
             RequestError: the family has no such number, or it is too small.
         """
         known = getattr(self._model(), "adjustable", ())
-        for name, value in settings.items():
+        for name, value in ((name, native(value)) for name, value in settings.items()):
             if value is None:
                 continue
             if name not in known:
@@ -448,6 +508,17 @@ class Verbs(BaseEstimator):
         return self
 
 
+def _by_rows(drawn: Callable[[int, int], Tensor], n: int, chunk: int, seed: int) -> list[Tensor]:
+    """What `drawn` gives for the rows from a start on and their count, a chunk at a time; the noise of a row is its own."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, n, chunk):
+            count = min(chunk, n - start)
+            with noise.rows(seed, start=start, count=count):
+                parts.append(drawn(start, count))
+    return parts
+
+
 def _some(n: int) -> int:
     """A number of samples.
 
@@ -462,21 +533,6 @@ def _some(n: int) -> int:
 def chunk_of(schema: Schema) -> int:
     """How many examples are worked on at once after training: fewer of large ones."""
     return max(1, min(CHUNK, VALUES // math.prod(schema.shape)))
-
-
-def names_of(schema: Schema) -> np.ndarray:
-    """The classes as an array: of numbers, or of booleans, where all their names are such, else of text."""
-    names = schema.classes
-    if set(names) <= {"True", "False"}:
-        return np.array([name == "True" for name in names])
-    for kind in (int, float):
-        try:
-            found = np.array([kind(name) for name in names])
-        except (ValueError, OverflowError):
-            continue
-        if tuple(map(str, found)) == tuple(names):
-            return found
-    return np.array(names)
 
 
 def device_of(net: nn.Module) -> torch.device:

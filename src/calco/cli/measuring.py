@@ -235,7 +235,7 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
     Raises:
         RequestError: the run's data were in memory.
     """
-    from calco.data import left_out
+    from calco.data import fitting, left_out, schema_from_json
     from calco.data.named import SETS
     from calco.errors import RequestError
     from calco.evaluation.figures import data_of
@@ -245,7 +245,10 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
         data = f"{stem}:{SETS[stem].parts[-1]}"
     if data is not None:
         return options.open(data, "test", run)
-    source = run and (left_out(run.opening()) or data_of(run, "held_out") or data_of(run, "data"))
+    apart = run and left_out(run.opening())
+    if run and apart:
+        return fitting(apart, schema_from_json(run.field("schema", dict)))[0]
+    source = run and (data_of(run, "held_out") or data_of(run, "data"))
     if not source:
         raise RequestError("Say what data to measure on: those of the run were in memory.")
     return source

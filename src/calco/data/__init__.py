@@ -16,8 +16,9 @@ from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.series import SeriesSchema
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
-from calco.data.splitting import split
+from calco.data.splitting import fitting, split
 from calco.data.tables import TableSchema
+from calco.data.values import unmasked
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
@@ -38,6 +39,7 @@ __all__ = [
     "ahead",
     "batches",
     "check_columns",
+    "fitting",
     "infer_schema",
     "labelled_part",
     "left_out",
@@ -104,6 +106,7 @@ def open_data(
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    data, y, unlabelled = unmasked(data), unmasked(y), unmasked(unlabelled)
     if isinstance(columns, (str, os.PathLike)):
         from calco.data.columns import read_columns
 
@@ -116,8 +119,10 @@ def open_data(
         raise RequestError("stride, time and actions are of series: give the window too, the moments of an example.")
     if unlabelled is not None:
         reading: dict[str, Any] = {"size": size, "mode": mode, "skip_corrupt": skip_corrupt}
-        labelled = open_data(data, y, part=part, labels=labels, **reading)
-        return PartlyLabelled(labelled, open_data(unlabelled, **_of_folders(unlabelled, reading)))
+        labelled = open_data(data, y, part=part, labels=labels, columns=columns, **reading)
+        plan = plan_of(labelled)
+        kinds = dict(columns or {}) | {column.name: column.kind for column in (plan if isinstance(plan, tuple) else ())}
+        return PartlyLabelled(labelled, open_data(unlabelled, columns=kinds or None, **_of_folders(unlabelled, reading)))
     if masks is not None:
         if y is not None or labels is not None or size or skip_corrupt:
             raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")

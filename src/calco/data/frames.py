@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from calco.data.columns import Column, inferred
-from calco.data.source import Raw, encode_labels
+from calco.data.labels import encode_labels
+from calco.data.source import Raw
 from calco.data.typed import texts
 from calco.data.values import check_names, labels_in
 from calco.errors import RequestError
@@ -49,7 +50,7 @@ class TableSource:
         self.dtypes = tuple(column.dtype for column in self.plan)
         self.column_labels = tuple(labels[name] for name in self.names if labels)
         self.frame = _quick(frame[list(self.names)], self.plan)
-        self.y, self.classes = encode_labels(y, len(frame))
+        self.y, self.classes, self.labels = encode_labels(y, len(frame))
         self.open, self.about, self._fingerprint = open, about, ""
 
     def __len__(self) -> int:

@@ -1,12 +1,14 @@
 """Examples of which only some have labels, and values in place of classes."""
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from calco.data.source import Raw, Relabelled, Source, Subset
+from calco.data.labels import given_of
+from calco.data.source import Raw, Relabelled, Source, Subset, column_of, plan_of
 from calco.data.splitting import split
 from calco.errors import RequestError
 
@@ -38,8 +40,8 @@ class PartlyLabelled:
             raise RequestError(
                 f"Examples with labels and those without are not of one kind: shapes {one.shape[1:]} and {other.shape[1:]}."
             )
-        self.labelled, self.unlabelled = labelled, unlabelled
-        self.classes, self.levels = labelled.classes, unlabelled.levels
+        self.labelled, self.unlabelled, self.plan = labelled, unlabelled, _common_plan(plan_of(labelled), plan_of(unlabelled))
+        self.classes, self.labels, self.levels = labelled.classes, given_of(labelled), unlabelled.levels
         self.names, self.dtypes = labelled.names, labelled.dtypes
         self.slow = labelled.slow or unlabelled.slow
 
@@ -53,7 +55,13 @@ class PartlyLabelled:
         others = self.unlabelled.take(rows[~known] - len(self.labelled)).x
         place = np.argsort(np.concatenate((np.flatnonzero(known), np.flatnonzero(~known))))
         labels = np.concatenate((y if y is not None else [], np.full(len(others), UNLABELLED)))
-        return Raw(np.concatenate((x, others))[place], labels[place].astype(np.int64))
+        return Raw(_joined(x, others, place), labels[place].astype(np.int64))
+
+    def column(self, name: str) -> Any:
+        """One column of a table, a pandas series."""
+        import pandas as pd
+
+        return pd.concat([column_of(self.labelled, name), column_of(self.unlabelled, name)], ignore_index=True)
 
     def split(self, share: float, seed: int) -> tuple[Source, Source]:
         """As `calco.data.split`, of the labelled examples: the others all stay in the first part."""
@@ -69,6 +77,38 @@ class PartlyLabelled:
         parts = [first["fingerprint"], second["fingerprint"]]
         wholes = {"whole": [*first.get("whole", []), *second.get("whole", [])], "labelled": sorted(marks(first))}
         return {**second, "about": about, "n": len(self), "fingerprint": digest, "parts": parts, **wholes, "open": again}
+
+
+def _joined(x: Any, others: Any, place: np.ndarray) -> Any:
+    """Examples of both kinds, arrays or data frames, in their places."""
+    if isinstance(x, np.ndarray):
+        return np.concatenate((x, others))[place]
+    import pandas as pd
+
+    parts = [part for part in (x, others) if len(part)]
+    return pd.concat(parts or [x], ignore_index=True).iloc[place]
+
+
+def _common_plan(one: Any, other: Any) -> Any:
+    """What is known of the columns of both tables, or of the channels of both series; None where they are neither.
+
+    Raises:
+        RequestError: they are of different kinds.
+    """
+    tables = isinstance(one, tuple) and isinstance(other, tuple)
+    if tables and [(a.name, a.kind) for a in one] == [(b.name, b.kind) for b in other]:
+        return tuple(
+            dataclasses.replace(a, options=tuple(dict.fromkeys((*a.options, *b.options))))
+            for a, b in zip(one, other, strict=True)
+        )
+    if tables:
+        odd = [f"{a.name} ({a.kind}, {b.kind})" for a, b in zip(one, other, strict=False) if a.kind != b.kind]
+        raise RequestError(f"Columns hold one thing with labels and another without: {', '.join(odd[:5])}. Say what they hold.")
+    if isinstance(one, tuple) or isinstance(other, tuple) or (one is None) != (other is None):
+        raise RequestError("Examples with labels and those without are not of one kind: open both as tables, or as series.")
+    if one is not None and (one.names, one.window) != (other.names, other.window):
+        raise RequestError("Windows with labels and those without differ in their channels or their length: cut them alike.")
+    return one
 
 
 def labelled_part(source: Source) -> Source:
@@ -88,7 +128,7 @@ def measured(source: Source) -> bool:
     if len(source.classes) <= max(CLASSES, len(source) / 20):
         return False
     try:
-        return bool(np.isfinite([float(name) for name in source.classes]).all())
+        return bool(np.isfinite(_numbers(source)).all())
     except ValueError:
         return False
 
@@ -100,10 +140,22 @@ def valued(source: Source) -> Source:
         RequestError: a label is no number.
     """
     try:
-        # Names of classes are the shortest that give their numbers back. What -1 looks up has no label.
-        table = np.array([*map(float, source.classes), np.nan])
+        # What -1 looks up has no label.
+        table = np.append(_numbers(source), np.nan)
     except ValueError as error:
         raise RequestError(f"Values to predict are numbers, and a label is none: {error}.") from error
     if not np.isfinite(table[:-1]).all():
         raise RequestError("Values to predict must be finite, and a label is not.")
     return Relabelled(source, (), table)
+
+
+def _numbers(source: Source) -> np.ndarray:
+    """The labels that a source has as float64: (classes,).
+
+    Raises:
+        ValueError: one is no number.
+    """
+    given = given_of(source)
+    if given.dtype.kind == "M":
+        raise ValueError(f"{given[0]} is a date")
+    return given.astype(np.float64)

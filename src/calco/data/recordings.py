@@ -16,7 +16,8 @@ import numpy as np
 
 from calco.data.clock import Clock, read_clock
 from calco.data.files import read_npy, read_table
-from calco.data.source import Raw, encode_labels, hash_array
+from calco.data.labels import encode_labels
+from calco.data.source import Raw, hash_array
 from calco.data.values import check_names
 from calco.errors import RequestError
 
@@ -99,7 +100,7 @@ class SeriesSource:
         self.slow = isinstance(self.values, np.memmap)
         if y is not None and len(y) == len(lengths) != len(first):
             y = np.asarray(y)[recording]
-        self.y, self.classes = encode_labels(y, len(first))
+        self.y, self.classes, self.labels = encode_labels(y, len(first))
         self.open, self.about, self._fingerprint = open, about, ""
 
     def __len__(self) -> int:

@@ -4,12 +4,14 @@ A schema is fitted on the training data and saved as JSON in the run folder. It 
 column names and units.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from calco.data.images import ImageSchema, fit_images
-from calco.data.masks import MaskedSource
+from calco.data.labels import TEXT, as_given, given_of
+from calco.data.masks import masked_of
 from calco.data.places import PlacesSchema
 from calco.data.recordings import Channels
 from calco.data.series import SeriesSchema, fit_series
@@ -27,8 +29,21 @@ def infer_schema(source: Source) -> Schema:
     Raises:
         RequestError: the examples are neither images nor vectors, or a value is not finite.
     """
-    if isinstance(source, MaskedSource):
-        return source.schema()
+    masked = masked_of(source)
+    return with_labels(_of_examples(source), source) if masked is None else masked.schema()
+
+
+def with_labels(schema: Any, source: Source) -> Any:
+    """A schema with the labels of a source, and the dtype by which those come back as they were given."""
+    return dataclasses.replace(schema, classes=source.classes, label_dtype=str(given_of(source).dtype))
+
+
+def classes_of(schema: Schema) -> np.ndarray:
+    """The classes of a schema as they were given: (classes,)."""
+    return as_given(schema.classes, getattr(schema, "label_dtype", TEXT))
+
+
+def _of_examples(source: Source) -> Schema:
     if plan := plan_of(source):
         return fit_series(source) if isinstance(plan, Channels) else fit_table(source)
     first = source.take(np.arange(1)).x
@@ -58,7 +73,7 @@ def schema_from_json(content: dict[str, Any]) -> Schema:
     try:
         arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         schema = kinds[kind](**arguments)
-        good = schema.sound()
+        good = schema.sound() and len(classes_of(schema)) == len(schema.classes)
     except (TypeError, ValueError, AttributeError) as error:
         raise RequestError(f"The schema in run.json is damaged or was edited: {error}.") from error
     if not good:

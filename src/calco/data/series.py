@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.data.clock import Clock
+from calco.data.labels import TEXT
 from calco.data.source import Source, plan_of
 from calco.data.values import as_tensor, multiples, nearest_multiple, numpy_type, size_of, within
 from calco.errors import RequestError
@@ -42,6 +43,7 @@ class SeriesSchema:
     time: tuple[str, str, float] | None
     classes: tuple[str, ...] = ()
     grain: tuple[float, ...] = ()
+    label_dtype: str = TEXT
 
     @property
     def channels(self) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from calco.contract import Batch
+from calco.data.labels import encode_labels, given_of
 from calco.errors import RequestError, one_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class ArraySource:
             )
         self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
         self.open, self.about, self.more, self.column_labels = open, about, more or {}, column_labels
-        self.y, self.classes = encode_labels(y, len(x))
+        self.y, self.classes, self.labels = encode_labels(y, len(x))
         self.slow = isinstance(x, np.memmap)
         self._fingerprint = ""
 
@@ -164,7 +165,7 @@ class Subset:
     def __init__(self, source: Source, rows: np.ndarray, apart: tuple[float, int, int] | None = None) -> None:
         self.source, self.rows, self.apart = source, rows, apart
         self.classes, self.levels, self.slow = source.classes, source.levels, source.slow
-        self.names, self.dtypes = source.names, source.dtypes
+        self.labels, self.names, self.dtypes = given_of(source), source.names, source.dtypes
         spans, self.plan = spans_of(source), plan_of(source)
         self.spans = None if spans is None else spans[rows]
 
@@ -240,49 +241,6 @@ def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
         return source
     # Places of a mask that are ignored stay so.
     return Relabelled(source, classes, np.array([*(classes.index(name) for name in source.classes), -1]))
-
-
-def encode_labels(y: Any, count: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Labels of any kind as indices of their sorted classes.
-
-    Raises:
-        RequestError: there are not `count` of them, or one is missing.
-    """
-    if y is None:
-        return None, ()
-    try:
-        y = np.asarray(y)
-    except ValueError as error:
-        raise RequestError(f"The labels are not one per example: {error}.") from error
-    if y.ndim != 1 or len(y) != count:
-        raise RequestError(f"There are {count} examples but labels of shape {y.shape}: give one label per example.")
-    if y.dtype.kind == "f":
-        if not np.isfinite(y).all():
-            bad = int((~np.isfinite(y)).sum())
-            raise RequestError(f"{bad} labels are NaN or infinite: drop those examples, or give no labels.")
-        if (y == np.round(y)).all() and (abs(y) < 2**53).all():
-            y = y.astype(np.int64)
-    if y.dtype.kind in "OSUT":
-        y = _named(y)
-    classes, index = np.unique(y, return_inverse=True)
-    return index.astype(np.int64), tuple(str(c) for c in classes)
-
-
-def _named(y: np.ndarray) -> np.ndarray:
-    """Labels that came as objects or text, as numbers where all are and as text otherwise.
-
-    Raises:
-        RequestError: one is missing: None, NaN or empty.
-    """
-    missing = [i for i, v in enumerate(y) if v is None or str(v) == "" or (not isinstance(v, str) and str(v) in _MISSING)]
-    if missing:
-        raise RequestError(f"{len(missing)} labels are missing, the first in row {missing[0]}: drop those examples.")
-    if y.dtype == object and all(isinstance(v, (int, np.integer)) for v in y):
-        return y.astype(np.int64)
-    return y.astype(str)
-
-
-_MISSING = {"nan", "<NA>", "NaT"}
 
 
 def batches(source: Source, schema: "Schema", size: int) -> Iterator[Batch]:

@@ -37,6 +37,39 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
     return Subset(source, rest, (share, seed, 0)), Subset(source, apart, (share, seed, 1))
 
 
+def fitting(source: Source, schema: Any, size: int = 500) -> tuple[Source, str]:
+    """The examples that a schema takes, and a word on those that it does not: it was fitted on others.
+
+    Args:
+        source: the examples.
+        schema: what turns them into tensors.
+        size: examples that are tried at once.
+
+    Raises:
+        RequestError: it takes none of them.
+    """
+    parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
+    refused = {row: why for part in parts for row, why in _refused(source, schema, part)}
+    if not refused:
+        return source, ""
+    count, why = len(refused), next(iter(refused.values()))
+    told = f"{count} of {len(source)} held-out examples are left out, as they hold what those to learn from do not: {why}"
+    if count == len(source):
+        raise RequestError(told)
+    return Subset(source, np.setdiff1d(np.arange(len(source)), list(refused))), told
+
+
+def _refused(source: Source, schema: Any, rows: np.ndarray) -> list[tuple[int, str]]:
+    """Those of some rows that a schema does not take, and why, found by halving."""
+    try:
+        schema.encode(source.take(rows).x)
+    except RequestError as error:
+        if len(rows) == 1:
+            return [(int(rows[0]), str(error))]
+        return [found for half in np.array_split(rows, 2) for found in _refused(source, schema, half)]
+    return []
+
+
 def split_in_time(spans: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows of windows to learn from and to hold out, which have no moment in common.
 

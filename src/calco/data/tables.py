@@ -13,6 +13,7 @@ from torch import Tensor
 from calco.data.cells import Cells
 from calco.data.coded import Coded, fit_column
 from calco.data.columns import KINDS, Column, finer, tell_finer
+from calco.data.labels import TEXT
 from calco.data.source import Source, column_labels_of, column_of, plan_of
 from calco.data.values import inexact, labelled
 from calco.errors import RequestError, one_of
@@ -36,6 +37,7 @@ class TableSchema:
     raw_axes: ClassVar[int] = 1
     coded: tuple[Coded, ...]
     classes: tuple[str, ...] = ()
+    label_dtype: str = TEXT
     column_labels: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
@@ -63,14 +65,25 @@ class TableSchema:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """What the floats are: a choice for each column, and a score where it is in a bin."""
+        """What the floats are: a choice for each column, with how far from an option it is, or a score where it is in a bin."""
         found = []
         for column, start in self.spans():
             stop = start + column.choices
-            found.append(Piece("choice", start, stop))
             if column.bins:
-                found.append(Piece("real", stop, stop + 1, (start, start + column.bins)))
+                cells = column.inside if column.grain else None
+                found += [
+                    Piece("choice", start, stop),
+                    Piece("real", stop, stop + 1, (start, start + column.bins), cells=cells),
+                ]
+            else:
+                found.append(Piece("choice", start, stop + column.scored, beside=int(column.scored)))
         return tuple(found)
+
+    @property
+    def measure(self) -> str:
+        """Of what the densities of rows are probabilities, where they are."""
+        mass = [column for column in self.coded if column.scored and (column.grain or not column.bins)]
+        return "whole numbers and other multiples of a step by their probability" if mass else ""
 
     def encode(self, raw: Any) -> Tensor:
         """Rows of a data frame, or what `looked_up` made of them, to float32 of shape (n, floats).
@@ -81,8 +94,7 @@ class TableSchema:
         rows = raw if isinstance(raw, Rows) else self.looked_up(raw)
         x = np.zeros((len(rows.choices), *self.shape), np.float32)
         np.put_along_axis(x, rows.choices.astype(np.int64), 1, 1)
-        binned = [start + column.choices for column, start in self.spans() if column.bins]
-        x[:, binned] = rows.scores
+        x[:, [start + column.choices for column, start in self.spans() if column.scored]] = rows.scores
         return torch.from_numpy(x)
 
     def looked_up(self, raw: Any) -> Rows:
@@ -96,8 +108,8 @@ class TableSchema:
         for column, start in self.spans():
             choice, score = column.coded(raw[column.name])
             choices.append((start + choice).astype(np.int32))
-            if column.bins:
-                scores.append(np.where(choice < column.bins, score, 0).astype(np.float32))
+            if column.scored:
+                scores.append(score.astype(np.float32))
         return Rows(np.stack(choices, 1), np.stack(scores, 1) if scores else np.zeros((len(raw), 0), np.float32))
 
     def partial(self, raw: Any) -> tuple[Tensor, Tensor]:
@@ -147,16 +159,22 @@ class TableSchema:
 
     def log_dets(self, x: Tensor) -> np.ndarray:
         """What turns the log densities of encoded rows into those of the raw ones: (n,)."""
-        return np.sum([column.slope(*parts) for column, parts in self.chosen(x)], 0)
+        return np.sum([column.log_det(*parts) for column, parts in self.chosen(x)], 0)
 
     def chosen(self, x: Tensor) -> list[tuple[Coded, tuple[np.ndarray, np.ndarray]]]:
-        """Of each column the choices and the scores."""
+        """Of each column the choices and the scores.
+
+        Without bins only what was encoded, a one among zeros, is at a distance from its option: what models make is at one.
+        """
         values = x.detach().cpu().double().numpy()
         found = []
         for column, start in self.spans():
-            stop = start + column.choices
-            score = values[:, stop] if column.bins else np.zeros(len(values))
-            found.append((column, (values[:, start:stop].argmax(1), score)))
+            options = values[:, start : start + column.choices]
+            choice, score = options.argmax(1), np.zeros(len(values))
+            if column.scored:
+                encoded = ((options == 0).sum(1) == column.choices - 1) & (options.max(1) == 1)
+                score = np.where(encoded | bool(column.bins), values[:, start + column.choices], 0.0)
+            found.append((column, (choice, score)))
         return found
 
     def flags(self, mask: np.ndarray) -> Tensor:
@@ -165,11 +183,21 @@ class TableSchema:
 
     def sound(self) -> bool:
         """Whether the fields can be those of a schema that was fitted."""
-        finite = all(math.isfinite(v) for column in self.coded for v in (*column.atoms, *column.knots, column.grain))
-        sizes = all(
-            column.choices > 0 and column.kind in KINDS and (not column.bins or len(column.knots) > 1) for column in self.coded
+        finite = all(
+            math.isfinite(v) for column in self.coded for v in (*column.atoms, *column.knots, *column.places, column.grain)
         )
-        rising = all(list(column.knots) == sorted(column.knots) for column in self.coded)
+        sizes = all(
+            column.choices > 0
+            and column.kind in KINDS
+            and len(column.knots) == len(column.places) >= 2 * bool(column.bins)
+            and (column.bins or column.atoms or not column.scored)
+            and 0 < column.unseen < 1
+            for column in self.coded
+        )
+        rising = all(
+            list(column.knots) == sorted(set(column.knots)) and list(column.places) == sorted(column.places)
+            for column in self.coded
+        )
         named = all(isinstance(name, str) for column in self.coded for name in (column.name, column.dtype, *column.options))
         held = all(column.cells is None or column.cells.sound() for column in self.coded)
         return (
@@ -192,8 +220,8 @@ def _put(x: np.ndarray, rows: np.ndarray, column: Coded, start: int, coded: tupl
     """Write the choices and scores of a column into some rows."""
     choice, score = coded
     x[rows, start + choice] = 1
-    if column.bins:
-        x[rows, start + column.choices] = np.where(choice < column.bins, score, 0)
+    if column.scored:
+        x[rows, start + column.choices] = score
 
 
 def _from_json(content: Mapping[str, Any]) -> Coded:

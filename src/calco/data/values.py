@@ -1,6 +1,7 @@
 """Checks of raw values that every schema makes."""
 
 import math
+import sys
 import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -25,6 +26,29 @@ def room(shape: tuple[int, ...], kind: Any) -> np.ndarray:
         return np.empty(shape, kind)
     with tempfile.TemporaryFile(prefix="calco-") as file:
         return np.memmap(file, kind, "w+", shape=shape)
+
+
+def unmasked(data: Any, value: Any = math.nan) -> Any:
+    """Masked arrays, alone or in a list, with `value` where they mask; anything else as it is.
+
+    Whole numbers become floats where that is needed to hold NaN; text becomes objects, None where it is masked.
+    """
+    if isinstance(data, (list, tuple)) and any(isinstance(one, np.ma.MaskedArray) for one in data):
+        return [unmasked(one, value) for one in data]
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    plain, masked = np.asarray(data.data), np.ma.getmaskarray(data)
+    if not masked.any():
+        return plain
+    if plain.dtype.kind == "f":
+        kind = plain.dtype
+    elif plain.dtype.kind in "biu":
+        kind = np.result_type(plain.dtype, np.min_scalar_type(value) if isinstance(value, int) else np.float64)
+    else:
+        kind, value = np.dtype(object), None
+    found = plain.astype(kind)
+    found[masked] = value
+    return found
 
 
 def chunks(source: Source, names: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
@@ -64,6 +88,8 @@ def as_tensor(raw: np.ndarray) -> Tensor:
 def numpy_type(dtype: str) -> np.dtype:
     """The dtype of this name; for one of pandas' own (Int64, double[pyarrow]) the one of NumPy that holds its values.
 
+    That of Arrow's decimals, and of others whose names pandas does not read, is object.
+
     Raises:
         TypeError: there is no such dtype.
     """
@@ -71,10 +97,15 @@ def numpy_type(dtype: str) -> np.dtype:
         raise TypeError(f"{dtype!r} is not the name of a dtype")
     try:
         return np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         from pandas.api.types import pandas_dtype
 
-        found = pandas_dtype(dtype)
+        try:
+            found = pandas_dtype(dtype)
+        except (TypeError, NotImplementedError):
+            if dtype.endswith(("[pyarrow]", "[python]")):
+                return np.dtype(object)
+            raise
         return np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", object)))
 
 
@@ -200,4 +231,31 @@ def check_levels(raw: np.ndarray, low: float, high: float, levels: int) -> None:
     raise RequestError(
         f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold other values than the {levels} levels"
         f" from {low:g} to {high:g} that the model knows: bring them to those levels first."
+    )
+
+
+def check_depth(raw: np.ndarray, dtype: str, high: float = math.inf) -> None:
+    """Raise where bits or bytes are given to a model of deeper images, whose values reach up to `high`.
+
+    Raises:
+        RequestError: they are.
+    """
+    most = {"bool": 1, "uint8": 255}.get(str(raw.dtype), math.inf)
+    if dtype in ("uint8", "uint16") and str(raw.dtype) != dtype and most < high:
+        raise RequestError(f"These images are {raw.dtype}; the model knows {dtype}: bring them to that scale.")
+
+
+def check_scale(raw: np.ndarray, low: float, high: float) -> None:
+    """Raise if a value lies further from the range of the training than that is wide.
+
+    Raises:
+        RequestError: with how many examples, and the first of them.
+    """
+    least, most = max(low - (high - low), -sys.float_info.max), min(high + (high - low), sys.float_info.max)
+    if raw.size == 0 or (raw.min() >= least and raw.max() <= most):
+        return
+    rows = np.flatnonzero(((raw < least) | (raw > most)).reshape(len(raw), -1).any(1))
+    raise RequestError(
+        f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold values from {raw.min():g} to {raw.max():g};"
+        f" those of the training lie between {low:g} and {high:g}: bring them to that scale, or learn from such too."
     )

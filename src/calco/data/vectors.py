@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from calco.data.columns import numbers
+from calco.data.labels import TEXT
 from calco.data.source import Source, column_labels_of
 from calco.data.values import (
     as_tensor,
@@ -44,6 +45,7 @@ class VectorSchema:
     binary: bool
     frame: bool
     classes: tuple[str, ...] = ()
+    label_dtype: str = TEXT
     grain: tuple[float, ...] = ()
     column_labels: tuple[Any, ...] = ()
 

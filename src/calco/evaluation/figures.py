@@ -9,7 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, labelled_part, measured, opened_as, reopened, split, valued
+from calco.data import (
+    Source,
+    Subset,
+    fitting,
+    labelled_part,
+    measured,
+    opened_as,
+    reopened,
+    schema_from_json,
+    split,
+    valued,
+)
 from calco.errors import RequestError, one_of
 from calco.estimator import Estimator
 from calco.runs import Run
@@ -196,4 +207,7 @@ def data_of(run: Run, name: Literal["data", "held_out"]) -> Source | None:
     if not again:
         return None
     source = reopened(again)
-    return split(source, share, run.record["training"]["seed"])[name == "held_out"] if share else source
+    if not share:
+        return source
+    rest, held = split(source, share, run.record["training"]["seed"])
+    return rest if name == "data" else fitting(held, schema_from_json(run.field("schema", dict)))[0]

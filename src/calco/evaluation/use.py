@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from calco.data import Schema, Source, Subset, open_data, with_classes
+from calco.data.labels import name_of
 from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.classify import learned, learner
@@ -134,7 +135,7 @@ def _known(model: Estimator | Mapping[Any, Estimator]) -> str:
 def _model_of(model: Estimator | Mapping[Any, Estimator], name: str) -> Estimator:
     if not isinstance(model, Mapping):
         return model
-    named = {str(key): value for key, value in model.items()}
+    named = {name_of(key): value for key, value in model.items()}
     if name not in named:
         raise RequestError(f"There is no model of the class {name}: give one of each of the training data's classes.")
     return named[name]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from calco.maths import noise
+
 
 class GaussianMixture(nn.Module):
     """`components` full Gaussians over codes of `features` numbers; N(0, I) until it is fitted."""
@@ -22,7 +24,7 @@ class GaussianMixture(nn.Module):
         from sklearn.mixture import GaussianMixture as Mixture
 
         used = min(len(self.weights), len(codes))
-        codes = codes.detach().cpu().double()
+        codes = codes.detach().cpu().double().repeat(2 if len(codes) == 1 else 1, 1)  # scikit-learn wants two
         centre = codes.mean(0)
         data = (codes - centre).to(self.means.dtype).numpy()  # float64 would take twice as long
         # The floor under the variances keeps dead code units from breaking the factorisation.
@@ -36,9 +38,8 @@ class GaussianMixture(nn.Module):
 
     def sample(self, n: int) -> Tensor:
         """(n, features)."""
-        pick = torch.multinomial(self.weights, n, replacement=True)
-        noise = torch.randn_like(self.means[pick])
-        return self.means[pick] + torch.einsum("nij,nj->ni", self.factors[pick], noise)
+        pick = noise.picks(self.weights.expand(n, -1))
+        return self.means[pick] + torch.einsum("nij,nj->ni", self.factors[pick], noise.normal(self.means[pick]))
 
     def forward(self, z: Tensor) -> Tensor:
         """log density of z: (n, features) to (n,)."""

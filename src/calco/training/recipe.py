@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from calco.errors import RequestError, at_least, below_one, one_of
+from calco.errors import RequestError, at_least, below_one, native, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Training:
     clip: float = 0.0
     """Largest norm of a player's gradient; 0 does not clip."""
     accumulate: int = 1
-    """Parts that a batch is worked off in, to save memory."""
+    """Parts that a batch is worked off in, to save memory; where they do not make the step of the whole, the run says so."""
     ema: float = 0.0
     """Decay of the moving average of the weights that the run ends with; 0 keeps the last weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -70,9 +70,10 @@ class Training:
     def __post_init__(self) -> None:
         hints = get_type_hints(Training)
         for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, native(getattr(self, field.name)))
             check_type(field.name, getattr(self, field.name), hints[field.name])
         at_least(self, 1, "steps", "batch_size", "accumulate", "evaluations", "checkpoint_every", "log_every")
-        at_least(self, 0, "lr", "lr_warmup", "weight_decay", "clip", "patience")
+        at_least(self, 0, "lr", "lr_warmup", "weight_decay", "clip", "patience", "seed")
         below_one(self, "ema", "validation", "momentum", "beta2", "lr_end")
         if self.batch_size % self.accumulate:
             raise RequestError(
@@ -87,11 +88,19 @@ class Training:
         """
         if isinstance(changes, Training):
             return changes
+        self.named(changes or {})
+        return dataclasses.replace(self, **dict(changes or {}))
+
+    def named(self, names: Iterable[str]) -> None:
+        """Raise unless these are names of settings.
+
+        Raises:
+            RequestError: there is no such setting.
+        """
         known = [field.name for field in dataclasses.fields(self)]
-        for name in changes or {}:
+        for name in names:
             if name not in known:
                 raise one_of("training setting", name, known)
-        return dataclasses.replace(self, **dict(changes or {}))
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, 0 <= step < steps."""
@@ -108,9 +117,12 @@ class Training:
 def check_type(name: str, value: object, hint: Any) -> None:
     """Check a setting against its annotation: a Literal, a number, a yes or no, a text, a tuple of numbers or names, or None.
 
+    Those of NumPy will do.
+
     Raises:
         RequestError: it does not fit.
     """
+    value = native(value)
     if get_origin(hint) is UnionType:
         if value is None and NoneType in get_args(hint):
             return
@@ -124,7 +136,7 @@ def check_type(name: str, value: object, hint: Any) -> None:
         return
     if hint in (tuple[int, ...], tuple[float, ...]):
         kinds, word = ((int,), "whole") if hint == tuple[int, ...] else ((int, float), "finite")
-        if not isinstance(value, (tuple, list)) or not all(type(v) in kinds and math.isfinite(v) for v in value):
+        if not isinstance(value, (tuple, list)) or not all(type(native(v)) in kinds and math.isfinite(v) for v in value):
             raise RequestError(f"{name} is {value!r}: it must be some {word} numbers.")
         return
     if get_origin(hint) is tuple:

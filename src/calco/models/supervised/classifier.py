@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 from torch.nn import functional as F
 
 from calco.contract import Batch, Model, Verdict
 from calco.data import Schema, Source, with_classes
+from calco.data.labels import as_array
+from calco.data.schema import classes_of
+from calco.errors import RequestError
 from calco.maths.consistency import confident, divergence, entropy
 from calco.memory import kept
 from calco.models.supervised.head import PredictorModel
 from calco.models.supervised.predictor import Predictor
-from calco.verbs import names_of
 
 UNDECIDED = 0.3
 """Weight of the entropy of classes beside consistency: 1 in the paper, which decides too early where labels are few."""
@@ -83,7 +86,7 @@ class Classifier(ClassifierMixin, Predictor):
     def classes_(self) -> np.ndarray:
         """The classes, in the order of `predict_proba`."""
         self._fitted()
-        return names_of(self.schema_)
+        return classes_of(self.schema_)
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Probabilities of the classes, (n, classes), float32."""
@@ -92,16 +95,25 @@ class Classifier(ClassifierMixin, Predictor):
             return torch.cat([model.probabilities(b.x).cpu() for b in self.batches(x)]).numpy()
 
     def score(self, x: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
-        """The share of examples whose class is predicted."""
+        """The share of examples whose class is predicted.
+
+        Raises:
+            RequestError: there are no labels, or they are text where those of the training were not, or the other way round.
+        """
         if y is None:
             source = with_classes(self._open(x), self.schema_.classes)
             y = self.classes_[source.take(np.arange(len(source))).y]
-        return float(np.mean(self.predict(x) == np.asarray(y)))
+        truth, known = as_array(y), self.classes_
+        if len({found.dtype.kind in "OUT" for found in (truth, known)}) > 1:
+            raise RequestError(f"The labels are {truth.dtype}, and the model learned {known.dtype}: give them as those were.")
+        return float(np.mean(self.predict(x) == column_or_1d(truth)))
 
     def _checked(self, y: Any) -> Any:
         y = super()._checked(y)
-        if y.dtype != object:  # scikit-learn does not look into these; what they hold is checked later
+        try:
             check_classification_targets(y)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
         return y
 
     def fed(self, source: Source, schema: Schema, model: Model) -> Source:

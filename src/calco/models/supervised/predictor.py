@@ -1,6 +1,5 @@
 """The front door of classifiers and regressors: a head on an encoder that begins as a run left it, or at random."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +10,8 @@ from torch import nn
 
 from calco.contract import Model
 from calco.data import PartlyLabelled, Schema, Source, check_columns, infer_schema, mixed, open_data
+from calco.data.labels import as_array
+from calco.data.schema import with_labels
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator
 from calco.models.supervised.head import PredictorModel
@@ -108,13 +109,13 @@ class Predictor(Estimator):
     def __sklearn_clone__(self) -> Any:
         """A fitted encoder is shared with the clone: a copy of it would have learned nothing."""
         given: dict[str, Any] = {
-            name: clone(value, safe=False) for name, value in self.get_params().items() if name != "encoder"
+            name: clone(value, safe=False) for name, value in self.get_params(deep=False).items() if name != "encoder"
         }
         return type(self)(encoder=self.encoder, **given)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Its hyper-parameters; those of a fitted encoder are its own."""
-        return super().get_params(deep=False)
+        return {name: value for name, value in super().get_params(deep).items() if not name.startswith("encoder__")}
 
     def fit(self, x: Any, y: Any = None, *, unlabelled: Any = None, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Learn from labels.
@@ -149,8 +150,11 @@ class Predictor(Estimator):
 
     def _checked(self, y: Any) -> Any:
         """Labels given as an array, refused in scikit-learn's words."""
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
+        try:
+            y = column_or_1d(as_array(y), warn=True)
+            assert_all_finite(y, input_name="y")
+        except ValueError as error:
+            raise RequestError(str(error)) from error
         return y
 
     # -- the encoder ------------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ class Predictor(Estimator):
             return infer_schema(source)
         schema: Any = like(self._plan()).schema_
         check_columns(source.names, schema.columns)
-        return dataclasses.replace(schema, classes=source.classes)
+        return with_labels(schema, source)
 
     def initialise(self, model: Model) -> None:
         """Take the encoder's weights."""
