@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +172,20 @@ def test_numbers_that_float64_does_not_hold_are_refused_or_choices():
     assert_same(back(schema, chosen), chosen)
     few = 2**60 + np.arange(200) * 256  # float64 has room for these
     assert open_data(many.assign(key=few[::-1])).plan[0].kind == "number"
+
+
+def test_draws_far_out_are_decimals_that_arrow_holds():
+    """Of five digits, two of them decimal places."""
+    rng = np.random.default_rng(0)
+    values = [Decimal(int(v)) / 100 for v in rng.integers(-9000, 9000, 300)]
+    frame = pd.DataFrame({"c": pd.array(values, pd.ArrowDtype(pa.decimal128(5, 2))), "d": over("x", "y", n=300)})
+    schema = saved(infer_schema(open_data(frame)))
+    x = schema.encode(frame.head(20))
+    (column, start), _ = schema.spans()
+    x[:, start + column.choices] = torch.linspace(-60, 60, 20)  # scores, of which none was so far out
+    found = schema.decode(x)["c"]
+    assert found.dtype == frame["c"].dtype
+    assert max(abs(value) for value in found) <= Decimal("999.99")
 
 
 def test_numbers_are_no_dates():

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.forms import form_of, places, roomy, written
 from calco.data.typed import DATED, read, readable, told, type_of, typed
 from calco.data.values import within
 from calco.errors import RequestError
@@ -131,7 +131,7 @@ class Cells:
         moments = np.round(within_reach * 1e6).astype(np.int64).astype("datetime64[us]")
         stamps: Any = pd.Series(np.where(gone, np.datetime64("NaT"), moments))
         if self.type == "str":
-            return self._series(_written(stamps, self.form), gone)
+            return self._series(written(stamps, self.form), gone)
         if self.dtype == "object":
             zoned = stamps.dt.tz_localize("UTC").dt.tz_convert(self.form) if self.form else stamps
             return self._series([_dated(stamp, self.type) for stamp in zoned], gone)
@@ -254,49 +254,4 @@ def _form(present: Any, kind: str, holds: str) -> str:
         return "" if zones == {"None"} else next(iter(zones)) if len(zones) == 1 else "UTC"
     if holds == "date" and kind == "str":
         return form_of(present)
-    return str(_places(present)) if kind in ("Decimal", "str") else ""
-
-
-def _places(present: Any) -> int:
-    """The decimal places of numbers that are text or Decimals, the most that one has."""
-    try:
-        exponents = [Decimal(text).as_tuple().exponent for text in {str(value) for value in present}]
-    except ArithmeticError:
-        return 0
-    return max(0, -min((e for e in exponents if isinstance(e, int)), default=0))
-
-
-FORMS = [
-    *("%Y-%m-%d", "%Y-%m", "%Y%m%d", "%Y"),
-    *(
-        f"%Y-%m-%d{between}{clock}{zone}"
-        for between in " T"
-        for clock in ("%H:%M", "%H:%M:%S", "%H:%M:%S.%L", "%H:%M:%S.%f")
-        for zone in ("", "Z", "+00:00")
-    ),
-]
-"""Formats of dates as text, in UTC; %L stands for three digits of a second."""
-
-
-def form_of(present: Any) -> str:
-    """The one of the `FORMS` that all texts of dates have, else one of ISO 8601 that has room for all."""
-    digits = {"%Y": 4, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2, "%L": 3, "%f": 6}
-    text = present.astype("str")
-    for form in FORMS:
-        pattern = re.sub(r"%\w", lambda part: rf"\d{{{digits[part[0]]}}}", re.escape(form))
-        if re.fullmatch(pattern, text.iloc[0]) and text.str.fullmatch(pattern).all():
-            return form
-    return roomy([mark for mark, sign in (("%f", "."), ("%H", ":")) if text.str.contains(sign, regex=False).any()])
-
-
-def roomy(forms: Sequence[str]) -> str:
-    """The format of ISO 8601 that has room for what all of some formats say."""
-    fine = any(mark in form for form in forms for mark in ("%f", "%L"))
-    clock = "T%H:%M:%S" + (".%f" if fine else "") if fine or any("%H" in form for form in forms) else ""
-    return f"%Y-%m-%d{clock}"
-
-
-def _written(stamps: Any, form: str) -> list[str]:
-    form = form or roomy(["%H"])
-    text = stamps.dt.strftime(form.replace("%L", "%f"))
-    return list(text.str.replace(r"(\.\d{3})\d{3}", r"\1", regex=True) if "%L" in form else text)
+    return str(places(present)) if kind in ("Decimal", "str") else ""

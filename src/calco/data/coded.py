@@ -1,5 +1,6 @@
 """How one column of a table becomes floats, and comes back."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from datetime import date
@@ -227,6 +228,9 @@ def _limits(kind: str, dtype: str) -> tuple[float, float]:
         days = ("1677-09-22", "2262-04-11") if "[ns" in dtype else ("0001-01-01", "9999-12-31T23:59:59")
         first, last = (np.datetime64(day, "s").astype(np.int64) for day in days)
         return float(first), float(last)
+    if sizes := re.match(r"decimal\d+\((\d+), (-?\d+)\)", dtype):  # of Arrow: so many digits, and decimal places of those
+        most = 10.0 ** (int(sizes[1]) - int(sizes[2])) * (1 - 1e-15) - 10.0 ** -int(sizes[2])
+        return -most, most
     found = numpy_type(dtype)
     if found.kind in "iu":
         return float(np.iinfo(found).min), float(np.iinfo(found).max)

@@ -10,8 +10,9 @@ from typing import IO, Any
 import numpy as np
 
 from calco.data.cells import Cells, cells_of, dtype_of, gap_of, joined
-from calco.data.columns import CELLS, DROPPED, DTYPES, are_dates, finer, inexact, moments, tell_finer
+from calco.data.columns import CELLS, DROPPED, DTYPES, are_dates, finer, moments, tell_finer
 from calco.data.typed import texts
+from calco.data.values import inexact
 from calco.errors import RequestError
 
 ROWS = 1 << 18

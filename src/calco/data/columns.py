@@ -5,7 +5,6 @@ import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from calco.data.cells import Cells, cells_of, dtype_of
 from calco.data.typed import typed
-from calco.data.values import check_names
+from calco.data.values import check_names, exact, inexact
 from calco.errors import RequestError, one_of
 
 Kind = Literal["number", "choice", "date"]
@@ -161,25 +160,6 @@ def are_dates(values: Any) -> bool:
         return False
     read: Any = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
     return bool(read.notna().all())
-
-
-def exact(present: Any) -> bool:
-    """Whether float64 holds numbers, a column without missing values, as they are."""
-    return not inexact(present)
-
-
-def inexact(present: Any) -> str:
-    """The first number of a column that float64 does not hold as it is, told with its row; "" where there is none."""
-    if present.dtype.kind in "fb":
-        return ""
-    different = present
-    if present.dtype.kind in "iu":
-        different = different[(different > 2**53) | (different < -(2**53))]
-    for row, value in different.drop_duplicates().items():
-        held = Decimal(repr(float(value))) if isinstance(value, Decimal) else type(value)(float(value))
-        if held != value:
-            return f"numbers that float64 cannot tell from others (row {row}: {value})"
-    return ""
 
 
 def numbers(present: Any, name: str, about: str) -> np.ndarray:

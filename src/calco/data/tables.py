@@ -12,10 +12,10 @@ from torch import Tensor
 
 from calco.data.cells import Cells
 from calco.data.coded import Coded, fit_column
-from calco.data.columns import KINDS, Column, finer, inexact, tell_finer
+from calco.data.columns import KINDS, Column, finer, tell_finer
 from calco.data.labels import TEXT
 from calco.data.source import Source, column_labels_of, column_of, plan_of
-from calco.data.values import labelled
+from calco.data.values import inexact, labelled
 from calco.errors import RequestError, one_of
 from calco.maths.mixed import Piece
 

@@ -4,6 +4,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,8 @@ def as_tensor(raw: np.ndarray) -> Tensor:
 def numpy_type(dtype: str) -> np.dtype:
     """The dtype of this name; for one of pandas' own (Int64, double[pyarrow]) the one of NumPy that holds its values.
 
+    That of Arrow's decimals, and of others whose names pandas does not read, is object.
+
     Raises:
         TypeError: there is no such dtype.
     """
@@ -94,10 +97,15 @@ def numpy_type(dtype: str) -> np.dtype:
         raise TypeError(f"{dtype!r} is not the name of a dtype")
     try:
         return np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         from pandas.api.types import pandas_dtype
 
-        found = pandas_dtype(dtype)
+        try:
+            found = pandas_dtype(dtype)
+        except (TypeError, NotImplementedError):
+            if dtype.endswith(("[pyarrow]", "[python]")):
+                return np.dtype(object)
+            raise
         return np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", object)))
 
 
@@ -112,6 +120,25 @@ def within(raw: np.ndarray, dtype: str) -> np.ndarray:
     # The largest of 64 bits is rounded up to a float that no longer fits: take the one below.
     top = float(most) if int(float(most)) <= most else float(np.nextafter(float(most), 0))
     return raw.round().clip(least, top)
+
+
+def exact(present: Any) -> bool:
+    """Whether float64 holds numbers, a column without missing values, as they are."""
+    return not inexact(present)
+
+
+def inexact(present: Any) -> str:
+    """The first number of a column that float64 does not hold as it is, told with its row; "" where there is none."""
+    if present.dtype.kind in "fb":
+        return ""
+    different = present
+    if present.dtype.kind in "iu":
+        different = different[(different > 2**53) | (different < -(2**53))]
+    for row, value in different.drop_duplicates().items():
+        held = Decimal(repr(float(value))) if isinstance(value, Decimal) else type(value)(float(value))
+        if held != value:
+            return f"numbers that float64 cannot tell from others (row {row}: {value})"
+    return ""
 
 
 def check_exact(values: np.ndarray, name: str, start: int = 0) -> None:
