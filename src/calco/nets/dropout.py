@@ -25,7 +25,7 @@ class Dropout(nn.Module):
         kept: Any = self._kept  # the checker takes a function that is never compiled for no method
         return x * kept(x) if self.training and self.share else x
 
-    @torch.compiler.disable
+    @torch.compiler.disable()  # a compiled net asks for them as it runs
     def _kept(self, x: Tensor) -> Tensor:
         """What values are multiplied by: 0, or more than 1."""
         shape = (*x.shape[:2], *[1] * (x.ndim - 2)) if self.channels else x.shape
