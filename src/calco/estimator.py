@@ -164,7 +164,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """
         changes = {name.removeprefix("training__"): v for name, v in params.items() if name.startswith("training__")}
         super().set_params(**{name: value for name, value in params.items() if not name.startswith("training__")})
-        self.recipe.named(changes)
+        self.recipe.check_names(changes)
         if isinstance(self.training, Training):
             self.training = self.training.changed(changes)
         elif changes:
