@@ -204,7 +204,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """
         self.check_params()
         source, settings = self._open(x, y, reset=True), self.settings()
-        # What is held out has no say in what an example is.
+        # What is held out has no say in what an example is; its classes are those of all labels, as in scikit-learn.
         share = settings.validation if validation is None else 0.0
         rest, apart = self._split(source, share, settings)
         schema = self.understood(rest)
