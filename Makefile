@@ -1,10 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Handed to the command of test, demo and bench: make test ARGS='-k vae'
+# Handed to the command of test, demo, bench and mutants: make test ARGS='-k vae'
 ARGS ?=
 
-.PHONY: help setup lint format test demo bench clean
+.PHONY: help setup lint format test demo bench mutants clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,5 +38,8 @@ demo: $(READY)  ## the main job on real data, to a report
 bench: $(READY)  ## the table of benchmarks from the recorded results
 	$(BIN)/python -m benchmarks.table $(ARGS)
 
+mutants: $(READY)  ## plant small bugs, and list those that no test catches
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants $(ARGS)
+
 clean:  ## remove the environment and caches
-	rm -rf .venv .pytest_cache .ruff_cache calco-demo
+	rm -rf .venv .pytest_cache .ruff_cache mutants calco-demo

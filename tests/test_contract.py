@@ -42,11 +42,23 @@ def waves(n=40, seed=0):
 
 
 def people(n=40, seed=0):
-    """A table of numbers, choices and flags, some missing, and of columns that say nothing."""
+    """A table of numbers, choices and flags, some missing and of several dtypes, and of columns that say nothing."""
     rng = np.random.default_rng(seed)
     wage = np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n))
     job, member = rng.choice(["nurse", "smith"], n), rng.random(n) < 0.4
-    return pd.DataFrame({"wage": wage, "job": job, "member": member, "land": "here", "version": 3})
+    gap = rng.random((2, n)) < 0.2
+    return pd.DataFrame(
+        {
+            "wage": wage,
+            "job": job,
+            "member": member,
+            "land": "here",
+            "version": 3,
+            "visits": pd.array(np.where(gap[0], None, rng.integers(0, 3, n)), "Int64"),
+            "insured": pd.array(np.where(gap[1], None, rng.random(n) < 0.5), "boolean"),
+            "grade": pd.Categorical(rng.integers(0, 2, n), [1, 0, 2]),
+        }
+    )
 
 
 KINDS = {"images": images, "vectors": vectors, "series": waves, "table": people}

@@ -79,7 +79,8 @@ def test_columns_of_every_dtype_stay_what_they_are():
     whole, holes = kinds(), kinds(seed=1, empty=0.2)
     holes.loc[0, "age"] = 37.5
     holes.index = pd.Index([0] * len(holes))
-    found = imputed(Drawing(whole), holes)
+    with pytest.warns(UserWarning, match="age has 1 values that are no whole numbers"):
+        found = imputed(Drawing(whole), holes)
     assert found.left == 0
     for name in whole:
         there = holes[name].notna().to_numpy()
@@ -138,8 +139,6 @@ def test_a_learned_table_is_asked_for_columns_and_filled_in(tmp_path, capsys):
     [
         ({"colour": "red"}, "choose from kind, price, count"),
         ({"kind": "coal"}, "it had nowhere in training"),
-        ({"price": 400}, "never 400 in training: the closest is 5"),
-        ({"count": 0.5}, "never 0.5"),
         ({"count": "many"}, "is to be a number"),
         ({"count": None}, "none was in training"),
         ({"kind": ["tea"]}, "give one value"),

@@ -14,6 +14,24 @@ class Batch(NamedTuple):
     y: Tensor | None = None
 
 
+class Part(Batch):
+    """A part of a larger batch; `shared` is the mean over all its parts of what `Model.shared` gives for each."""
+
+    shared: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, shared: Tensor) -> "Part":
+        """The same examples, told that."""
+        part = cls(*batch)
+        part.shared = shared
+        return part
+
+
+def shared_by(batch: Batch) -> Tensor | None:
+    """What the parts of a larger batch share; None of a batch that is whole."""
+    return batch.shared if isinstance(batch, Part) else None
+
+
 class Turn(NamedTuple):
     """One player's move: a scalar loss, a mean over the batch, and named scalars for the log."""
 
@@ -40,7 +58,13 @@ class Model(nn.Module):
     """Whether its density, where it has one, is of real values; else it is a probability mass."""
 
     whole_batch = False
-    """Whether its loss is of a batch as a whole: then parts or processes, each with its own, do not give the step of one."""
+    """Whether its step is of a batch as a whole: then parts or processes, each with its own, do not give the step of one.
+
+    A run that is asked for such parts says so.
+    """
+
+    chained = False
+    """Whether samples are states of a few chains, so that all are drawn at once."""
 
     def players(self) -> Mapping[str, Sequence[nn.Module]]:
         """Who is optimised: the child modules of each player. One player with all nets unless a family says more."""
@@ -52,6 +76,13 @@ class Model(nn.Module):
         Random numbers come from `calco.maths.noise`, so that a step is a function of (seed, step, share of the batch).
         """
         raise NotImplementedError
+
+    def shared(self, batch: Batch) -> Tensor | None:
+        """Numbers of a part of a batch whose means over all parts its loss needs, if any: what a mean is over, for one.
+
+        Asked for before the turns of a batch in parts, with the noise of their first.
+        """
+        return None
 
     def pace(self, child: nn.Module) -> float:
         """The factor of the learning rate by which a child learns."""

@@ -37,6 +37,7 @@ from calco.errors import RequestError, native
 from calco.maths import noise
 from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.maths.mixed import Mixed
+from calco.maths.seeding import seeded
 from calco.runs import Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import Verbs, can, chunk_of, device_of
@@ -265,8 +266,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         note: str,
         report: Report | None,
     ) -> Self:
-        with torch.random.fork_rng():
-            torch.manual_seed(noise.mix(settings.seed))
+        with seeded(settings.seed):
             model = self._plain().build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)
@@ -285,7 +285,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
             tell({"step": 0, "note": note})
             if run and int(os.environ.get("RANK", "0")) == 0:
                 run.log(lines[0])
-        with torch.random.fork_rng(), torch.no_grad(), noise.share(settings.seed, -3):
+        with torch.no_grad(), noise.share(settings.seed, -3):
             model.begin(self._some(source, schema, settings, model))
         try:
             finished = train(model, source, schema, settings, held=held, run=run, report=tell)
@@ -310,7 +310,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         status: str,
     ) -> None:
         """Become the estimator of a trained model, and save it."""
-        with torch.random.fork_rng(), torch.no_grad(), noise.share(settings.seed, -4):
+        with torch.no_grad(), noise.share(settings.seed, -4):
             model.conclude(self._some(source, schema, settings, model))
         self.model_, self.schema_, self.run_ = model, schema, run
         self.history_ = run.history() if run else lines
@@ -321,13 +321,15 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     def _some(self, source: Source, schema: Schema, settings: Training, model: Model) -> Iterator[Batch]:
         """Training examples for `conclude`, the same ones every time."""
         rng = np.random.default_rng([settings.seed, 2**31])
-        rows = rng.permutation(len(source))[:CONCLUDE]
+        rows, chunk = rng.permutation(len(source))[:CONCLUDE], chunk_of(schema)
         device = device_of(model)
-        for i, part in enumerate(np.array_split(rows, -(-len(rows) // chunk_of(schema)))):
+        start = 0
+        for part in np.array_split(rows, -(-len(rows) // chunk)):
             raw = source.take(part)
-            with noise.share(settings.seed, -2, i):
+            with noise.rows(settings.seed, -2, start=start, count=len(part)):
                 y = None if raw.y is None else torch.from_numpy(raw.y).to(device)
                 yield Batch(schema.encode(raw.x).to(device), y)
+            start += len(part)
 
     def _record(self, source: Source, held: dict[str, Any] | None, schema: Schema, settings: Training) -> dict[str, Any]:
         return {
@@ -390,7 +392,9 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         estimator = cls.from_record(run.record, training=settings)
         estimator.run_ = run
         if weights:
-            model, saved = estimator.build(estimator.schema_), run.load_model()
+            saved = run.load_model()
+            with seeded(0):  # weights that are replaced
+                model = estimator.build(estimator.schema_)
             try:
                 model.load_state_dict(saved)
             except RuntimeError as error:

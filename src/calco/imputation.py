@@ -1,13 +1,15 @@
 """What is missing in tables and series, filled in by whatever can complete an example."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from calco.data import SeriesSchema, TableSchema
+from calco.data.cells import cells_of
+from calco.data.columns import dates, numbers
+from calco.data.typed import read, typed
 from calco.data.values import check_names
 from calco.errors import RequestError
 from calco.maths import noise
@@ -64,58 +66,86 @@ def _rows(estimator: Fills, schema: TableSchema, data: Any, seed: int) -> Impute
         if not len(rows):
             break
         drawn = schema.decode(estimator.filled(x[rows], known[rows], seed=noise.mix(seed, turn)))
+        drawn = drawn.set_axis(list(schema.columns), axis=1)
         again = np.zeros(len(rows), bool)
         for name, holes in gone.items():
             found[name][rows] = drawn[name].to_numpy(object)
             again |= holes[rows] & drawn[name].isna().to_numpy()
         rows = rows[again]
-    out = _filled(data, gone, found, {column.name: column.dtype for column in schema.coded})
+    trained = schema.decode(x[:1]).set_axis(list(schema.columns), axis=1).dtypes
+    out = _filled(data, gone, found, {column.name: (column.kind, trained[column.name]) for column in schema.coded})
     left = sum(int(pd.isna(found[name][holes]).sum()) for name, holes in gone.items())
     return Imputed(out, sum(int(holes.sum()) for holes in gone.values()), left)
 
 
-def _filled(data: Any, gone: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], trained: Mapping[str, str]) -> Any:
-    """A data frame with draws where columns have holes; `trained` are the dtypes of the training data."""
+Trained = tuple[str, Any]
+"""What a column of the training data held, number, choice or date, and its dtype."""
+
+
+def _filled(data: Any, gone: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray], trained: Mapping[str, Trained]) -> Any:
+    """A data frame with draws where columns have holes."""
     out = data.copy()
     for i, name in enumerate(map(str, data.columns)):
         if name in gone:
-            out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[name]), drawn[name], trained[name]))
+            out.isetitem(i, _with_draws(data.iloc[:, i], np.flatnonzero(gone[name]), drawn[name], *trained[name]))
     return out
 
 
-def _with_draws(old: Any, holes: np.ndarray, drawn: np.ndarray, trained: str) -> Any:
+def _with_draws(old: Any, holes: np.ndarray, drawn: np.ndarray, kind: str, trained: Any) -> Any:
     """A column with draws in its holes; what is there is left as it is, and so is its dtype where the draws fit it.
 
-    Whole numbers, floats for their holes, are whole again where all are and `trained`, the dtype of the training data, is.
+    Numbers and booleans that are floats and objects for their holes become what they were in the training data.
     """
     import pandas as pd
 
     holes = holes[[not pd.isna(value) for value in drawn[holes]]]
-    values: list[Any] = list(drawn[holes])
-    kept = old.dropna()
+    if str(old.dtype) in ("float64", "object") and not old.notna().any():  # whose dtype says nothing
+        whole = np.full(len(old), None, object)
+        whole[holes] = drawn[holes]
+        return pd.Series(whole, old.index, trained, old.name)
+    values = _like(old, drawn[holes], kind) if len(holes) else []
     if isinstance(old.dtype, pd.CategoricalDtype):
         own = {str(category): category for category in old.cat.categories}
         values = [own.get(str(value), value) for value in values]
         old = old.cat.add_categories([value for value in dict.fromkeys(values) if value not in set(own.values())])
-    elif old.dtype.kind == "M" and isinstance(old.dtype, np.dtype | pd.DatetimeTZDtype):  # Arrow takes what was drawn
-        stamps: Any = pd.to_datetime(pd.Series(values), utc=True)
-        values = list(stamps.dt.tz_convert(old.dt.tz) if old.dt.tz else stamps.dt.tz_localize(None))
-    elif len(kept) and isinstance(kept.iloc[0], str):
-        values = [
-            value.isoformat().removesuffix("T00:00:00") if hasattr(value, "isoformat") else str(value) for value in values
-        ]
-    elif len(kept) and type(kept.iloc[0]) is date:
-        values = [pd.Timestamp(value).date() for value in values]
     found = old.copy()
     try:
         found.iloc[holes] = values
     except (TypeError, ValueError):  # of another kind than the column
         found = old.astype(object)
         found.iloc[holes] = values
-    whole = trained.lower().startswith(("int", "uint")) and found.dtype.kind == "f" and not found.isna().any()
-    if whole and (found == found.round()).all() and (abs(found) < 2**53).all():
-        return found.astype(np.int64)
-    return found.astype(bool) if found.dtype == object and len(found) and found.map(type).eq(bool).all() else found
+    return _as_trained(found, trained)
+
+
+def _as_trained(found: Any, trained: Any) -> Any:
+    """A column without holes with the dtype that it had in training, where that has none for holes and holds its values."""
+    if not isinstance(trained, np.dtype) or found.isna().any() or not len(found):
+        return found
+    if trained.kind == "b" and found.dtype == object and found.map(type).eq(bool).all():
+        return found.astype(bool)
+    if trained.kind in "iu" and found.dtype.kind == "f" and (found == found.round()).all() and (abs(found) < 2**53).all():
+        limits = np.iinfo(trained)
+        return found.astype(trained if limits.min <= found.min() and found.max() <= limits.max else np.int64)
+    return found
+
+
+def _like(old: Any, drawn: np.ndarray, kind: str) -> list[Any]:
+    """Draws, none of them missing, as a column holds its own values, which may be otherwise than in training."""
+    import pandas as pd
+
+    held, draws = cells_of(old, kind), pd.Series(list(drawn))
+    if kind == "date" and not held.categorical:
+        return list(held.dates(dates(draws, str(old.name), "the draws")))
+    if kind == "number" and not held.categorical:
+        return list(held.numbers(numbers(draws, str(old.name), "the draws")))
+    types = set(typed(old.dropna()).values())
+    found = []
+    for value in drawn:
+        try:
+            found.append(read(str(value), types.copy().pop()) if len(types) == 1 else value)
+        except (ValueError, KeyError, ArithmeticError):
+            found.append(value)
+    return found
 
 
 def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> Imputed:
@@ -135,8 +165,15 @@ def _recording(estimator: Fills, schema: SeriesSchema, data: Any, seed: int) -> 
     if hasattr(data, "columns"):
         holes = {name: own for name, own in zip(schema.names, gone.T, strict=True) if own.any()}
         draws = dict(zip(schema.names, values.astype(object).T, strict=True))
-        out = _filled(data, holes, draws, dict(zip(schema.names, schema.dtypes, strict=True)))
+        dtypes = {name: ("number", _dtype(dtype)) for name, dtype in zip(schema.names, schema.dtypes, strict=True)}
+        out = _filled(data, holes, draws, dtypes)
     return Imputed(out, int(gone.sum()), int(np.isnan(values).sum()))
+
+
+def _dtype(name: str) -> Any:
+    import pandas as pd
+
+    return pd.api.types.pandas_dtype(name)
 
 
 def asked(schema: Any, where: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

@@ -93,8 +93,16 @@ def _grown(held: Tensor | None, shape: tuple[int, ...]) -> Tensor:
 
 def whole(bands: Iterator[tuple[slice, Tensor]], sides: Sequence[int]) -> np.ndarray:
     """The class of every place, (*sides), from bands of probabilities."""
-    classes = np.zeros(tuple(sides), np.uint8)
+    classes: np.ndarray | None = None
     for rows, band in bands:
+        if classes is None:
+            classes = np.zeros(tuple(sides), index_type(len(band)))
         classes[rows] = band.argmax(0).numpy()
         del band  # before the next is made
+    assert classes is not None
     return classes
+
+
+def index_type(classes: int) -> type[np.unsignedinteger]:
+    """The dtype of masks of so many classes: bytes as long as those do."""
+    return np.uint8 if classes <= 256 else np.uint16

@@ -4,7 +4,7 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
@@ -17,12 +17,13 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from calco.clusters import Clusters, Method, find_clusters
-from calco.contract import Batch, Model, capabilities
-from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, with_classes
+from calco.contract import Batch, LogProb, Model, capabilities
+from calco.data import Schema, SeriesSchema, Source, TableSchema, batches, open_data, opened_as, with_classes
 from calco.data.files import plain
 from calco.data.labels import as_array, encode_labels, name_of
 from calco.data.paired import open_examples
 from calco.data.schema import classes_of
+from calco.data.values import check_names, unmasked
 from calco.densities import Estimate
 from calco.errors import RequestError, native, one_of
 from calco.imputation import asked, imputed
@@ -111,7 +112,7 @@ class Verbs(BaseEstimator):
     @available_if(can("segment"))
     @plainly
     def segment(self, x: Any, *, tile: int = 0) -> Any:
-        """The class of every place: indices of `schema_.classes`, uint8.
+        """The class of every place: indices of `schema_.classes`, uint8, or uint16 where those are more than 256.
 
         Args:
             x: an array (n, ...), one example, a list of examples of any sizes, a folder, a file or a source.
@@ -121,10 +122,15 @@ class Verbs(BaseEstimator):
             (n, *sides) where an array was given or all have one size, else a list.
         """
         self._fitted()
-        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in open_examples(x, self.schema_)[1]]
+        found = [whole(self.bands(raw, tile), self.sides_of(raw)) for raw in self.examples(x)[1]]
         if isinstance(x, np.ndarray) and x.ndim == self.schema_.raw_axes:
             return found[0]
         return np.stack(found) if len({mask.shape for mask in found}) == 1 else found
+
+    def examples(self, x: Any) -> tuple[list[str], Sequence[np.ndarray]]:
+        """Names of examples without masks, and those, of any sizes; images are converted as those of the training were."""
+        run = getattr(self, "run_", None)
+        return open_examples(x, self.schema_, run.opening().get("mode") if run else None)
 
     def sides_of(self, raw: np.ndarray) -> tuple[int, ...]:
         """Sides of one raw example."""
@@ -148,13 +154,16 @@ class Verbs(BaseEstimator):
 
     def _open(self, x: Any, y: Any = None, reset: bool = False) -> Source:
         """Open data; two-dimensional arrays and data frames go through scikit-learn's own checks, but those of series."""
-        known, y = None if reset else getattr(self, "schema_", None), self._looked_at(y)
-        if isinstance(known, (SeriesSchema, TableSchema)):
-            return open_data(x, y, **({} if isinstance(x, Source) else known.opening()))
-        if hasattr(x, "columns") and hasattr(x, "iloc") and not plain(x):
-            return open_data(x, y)
+        x = unmasked(x)
+        known, y = None if reset else getattr(self, "schema_", None), self._looked_at(unmasked(y))
+        if hasattr(x, "columns") and hasattr(x, "iloc"):
+            check_names(x, "the data frame")
+        if isinstance(known, (SeriesSchema, TableSchema)) or (hasattr(x, "iloc") and not plain(x)):
+            return opened_as(known, x, y)
         if (getattr(x, "ndim", 0) in (1, 2) and not isinstance(x, Tensor)) or isinstance(x, list):
-            data: Any = x
+            # scikit-learn wants all names to be text, or none.
+            several, rename = len(set(map(type, getattr(x, "columns", ())))) > 1, getattr(x, "rename", None)
+            data: Any = rename(columns=str) if several and rename else x
             checked: Any = validate_data(self, data, reset=reset, dtype="numeric", ensure_min_samples=1)
             x = x if hasattr(x, "columns") else checked
         return open_data(x, y)
@@ -235,8 +244,9 @@ class Verbs(BaseEstimator):
 
     @available_if(can("reconstruct"))
     def reconstruct(self, x: Any, y: Any = None) -> Any:
-        """What the model keeps of each example, as data like those that went in."""
-        return self.schema_.decode(self.reconstruct_tensor(x, y))
+        """What the model keeps of each example, as data like those that went in; a data frame keeps its index."""
+        found: Any = self.schema_.decode(self.reconstruct_tensor(x, y))
+        return found.set_axis(x.index) if hasattr(found, "columns") and hasattr(x, "iloc") else found
 
     @available_if(can("reconstruct"))
     def reconstruct_tensor(self, x: Any, y: Any = None) -> Tensor:
@@ -331,18 +341,17 @@ class Verbs(BaseEstimator):
         classes = getattr(model, "classes", 0)
         if label is not None and not classes:
             raise RequestError("This model was not trained with labels to condition on: leave the label out.")
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(noise.mix(seed))
-            y = None
-            if classes:
-                y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
-                y = y.to(device_of(model))
-            chunk = chunk_of(self.schema_)
-            parts = [
-                model.sample(min(chunk, n - i), way or model.ways[0], None if y is None else y[i : i + chunk]).cpu()
-                for i in range(0, n, chunk)
-            ]
-        return torch.cat(parts)
+        y = None
+        if classes:
+            y = torch.full((n,), self.class_index(label)) if label is not None else torch.arange(n) % classes
+            y = y.to(device_of(model))
+        chunk = n if model.chained else chunk_of(self.schema_)
+
+        def drawn(start: int, count: int) -> Tensor:
+            own = None if y is None else y[start : start + count]
+            return model.sample(count, way or model.ways[0], own).cpu()
+
+        return torch.cat(_by_rows(drawn, n, chunk, seed))
 
     @available_if(can("complete"))
     @plainly
@@ -396,10 +405,12 @@ class Verbs(BaseEstimator):
         if getattr(model, "classes", 0):
             raise RequestError("A model that is conditional on labels fills in nothing, as it is told none: fit another.")
         device, chunk = device_of(model), chunk_of(self.schema_)
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(noise.mix(seed))
-            parts = zip(x.split(chunk), known.split(chunk), strict=True)
-            return torch.cat([model.complete(a.to(device), b.to(device)).cpu() for a, b in parts])
+
+        def drawn(start: int, count: int) -> Tensor:
+            part = slice(start, start + count)
+            return model.complete(x[part].to(device), known[part].to(device)).cpu()
+
+        return torch.cat(_by_rows(drawn, len(x), chunk, seed))
 
     @available_if(can("complete"))
     @plainly
@@ -433,7 +444,8 @@ class Verbs(BaseEstimator):
     def density_(self) -> str:
         """What the numbers of `log_prob` are."""
         model: Any = self._model()
-        return model.density
+        measure = getattr(self.schema_, "measure", "")
+        return f"{model.density}, {measure}" if measure else model.density
 
     @available_if(can("log_prob"))
     @plainly
@@ -451,9 +463,12 @@ class Verbs(BaseEstimator):
     def log_prob_estimate(self, x: Any, y: Any = None, *, seed: int = 0) -> Estimate:
         """`log_prob` with all that is known of how good it is."""
         model: Any = self._model()
-        with torch.random.fork_rng():
-            torch.manual_seed(noise.mix(seed))
-            found = self._map(lambda b: (model.log_prob(b.x, b.y), self.schema_.log_dets(b.x)), x, y)
+
+        def of(batch: Batch) -> tuple[LogProb, np.ndarray]:
+            with noise.examples(seed, x=batch.x):
+                return model.log_prob(batch.x, batch.y), self.schema_.log_dets(batch.x)
+
+        found = self._map(of, x, y)
         parts, log_dets = zip(*found, strict=True)
         return Estimate.joined(parts, np.concatenate(log_dets) if model.continuous else 0.0)
 
@@ -491,6 +506,17 @@ class Verbs(BaseEstimator):
         self._fitted()
         self.model_.to(device)
         return self
+
+
+def _by_rows(drawn: Callable[[int, int], Tensor], n: int, chunk: int, seed: int) -> list[Tensor]:
+    """What `drawn` gives for the rows from a start on and their count, a chunk at a time; the noise of a row is its own."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, n, chunk):
+            count = min(chunk, n - start)
+            with noise.rows(seed, start=start, count=count):
+                parts.append(drawn(start, count))
+    return parts
 
 
 def _some(n: int) -> int:

@@ -4,10 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from calco.cli.outputs import Segments
+from calco.data import MaskedSource
+from calco.data.paired import open_masked
 from calco.nets.upsampling import UPSAMPLINGS
 from calco.report.explain import OPERATORS
+from calco.tiling import whole
 from tests.cli.test_cli import calco  # noqa: F401  the fixture
 from tests.models.test_segmenter import scenes
 
@@ -119,3 +124,44 @@ def test_pictures_of_operators(calco, operator, dims, tmp_path):  # noqa: F811
 
 def test_operators_are_listed(calco):  # noqa: F811
     assert calco("explain", "list")[1].split() == list(OPERATORS)
+
+
+def bands(mask, classes):
+    """Probabilities that say a mask, a row at a time."""
+    for row in range(len(mask)):
+        yield slice(row, row + 1), torch.nn.functional.one_hot(torch.from_numpy(mask[row : row + 1]), classes).movedim(-1, 0)
+
+
+@pytest.mark.parametrize(("classes", "mode"), [(256, "P"), (300, "I;16")])
+def test_masks_of_many_classes_are_written_as_they_are(classes, mode, tmp_path):
+    mask = np.arange(20 * 17).reshape(20, 17) % classes
+    x = scenes(1)[0]
+    names = [str(i) for i in range(classes)]
+    schema = MaskedSource(x, mask[None], ignore=-1, classes=names).schema()
+    Segments(tmp_path, schema, False).write("a", x[0], bands(mask, classes))
+    written, written_mode = pixels(tmp_path / "masks/a.png")
+    assert written_mode == mode
+    assert np.array_equal(written, mask)
+    assert whole(bands(mask, classes), mask.shape).tolist() == mask.tolist()
+    Image.fromarray(x[0]).save(tmp_path / "a.png")
+    again = open_masked([x[0]], [written], ignore=-1, classes=names)
+    assert np.array_equal(again.y[0], mask)
+    assert pixels(tmp_path / "overlays/a.png")[0].shape == (20, 17, 3)
+
+
+def test_overlays_of_deep_images_show_them(tmp_path):
+    x = np.linspace(20000, 60000, 20 * 17).reshape(1, 20, 17).astype(np.uint16)
+    mask = (x[0] > 40000).astype(int)
+    Segments(tmp_path, MaskedSource(x, mask[None]).schema(), False).write("a", x[0], bands(mask, 2))
+    shown = pixels(tmp_path / "overlays/a.png")[0].astype(int)
+    assert (np.diff(shown[mask == 0].sum(-1)) >= 0).all()
+    assert len(np.unique(shown[mask == 0].sum(-1))) > 30
+
+
+def test_nothing_is_to_be_ignored_on_request(calco, folders, tmp_path):  # noqa: F811
+    asked = ["fit", "segmenter", folders / "images", "--masks", folders / "masks", "--steps", "1", "--width", "4"]
+    code, said = calco(*asked, "--crop", "8", "--ignore-index", "-1", "--out", tmp_path / "run")
+    assert code == 0, said
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["schema"]["classes"] == ["ground", "thing", "void"]
+    assert '"crop": [8]' in json.dumps(record)

@@ -1,5 +1,7 @@
 """Tables mapped from disk: the same as those in memory."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,3 +110,37 @@ def test_a_model_learns_from_a_mapped_table(tmp_path, small):
     people(300).to_csv(path, index=False)
     model = calco.VAE(latent=2, width=8, training={"steps": 5, "validation": 0.2}).fit(open_data(str(path)))
     same(model.sample(3).iloc[:0], people(3).iloc[:0].astype({"size": "str", "since": "str", "member": "bool"}))
+
+
+def test_objects_in_parquet_are_held_as_in_memory(tmp_path, small, monkeypatch):
+    """Decimals, dates, booleans with gaps, categories of numbers, and whole numbers that float64 does not hold."""
+    path, n = tmp_path / "cells.parquet", 300
+    day = pd.Series(pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(n) % 90, "D"))
+    frame = pd.DataFrame(
+        {
+            "price": pd.Series([Decimal(i % 500) / 100 for i in range(n)]),
+            "day": pd.Series(day.dt.date, dtype=object),
+            "flag": pd.Series([True, None, False] * 100, dtype=object),
+            "grade": pd.Categorical(np.arange(n) % 3, [2, 0, 1, 7], ordered=True),
+            "key": np.array([2**53 + 1, 2**62 + 3, 5])[np.arange(n) % 3],
+            "holes": pd.array([2**53 + 1, None, 5] * 100, "Int64"),
+            "huge": np.array([2**64 - 1, 1, 2], dtype=np.uint64)[np.arange(n) % 3],
+            "perhaps": pd.array([True, None, False] * 100, "boolean"),
+            "text": day.dt.strftime("%Y-%m-%d %H:%M"),
+        }
+    )
+    frame.to_parquet(path)
+    found = open_data(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAPPED_TABLE", 2**30)
+        wanted = open_data(str(path))
+    assert infer_schema(found).coded == infer_schema(wanted).coded
+    schema = infer_schema(found)
+    pd.testing.assert_frame_equal(schema.decode(schema.encode(found.take(np.arange(n)).x)), pd.read_parquet(path))
+
+
+def test_keys_beyond_float64_are_refused_from_mapped_tables_too(tmp_path, small):
+    path = tmp_path / "keys.parquet"
+    pd.DataFrame({"key": 2**60 + 7 * np.arange(300) ** 2, "b": ["x", "y"] * 150}).to_parquet(path)
+    with pytest.raises(RequestError, match=r"numbers that float64 cannot tell from others \(row"):
+        open_data(str(path))

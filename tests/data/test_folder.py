@@ -1,14 +1,18 @@
 """Folders of images."""
 
+import hashlib
+import json
 import os
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from calco.data import contents, open_data
 from calco.data import folder as module
-from calco.data import open_data
 from calco.errors import RequestError
 
 rng = np.random.default_rng(0)
@@ -43,15 +47,84 @@ class TestFolder:
     def test_it_is_decoded_once(self, tmp_path, monkeypatch):
         save(tmp_path / "a.png")
         save(tmp_path / "b.png")
-        first, print_ = open_data(tmp_path).take(np.arange(2)).x, open_data(tmp_path).describe()["fingerprint"]
-        seen = []
-        whole = module.decode
-        monkeypatch.setattr(module, "decode", lambda *a: seen.append(a) or whole(*a))
+        first = open_data(tmp_path).take(np.arange(2)).x
+        monkeypatch.setattr(module, "decode", None)
         assert np.array_equal(open_data(tmp_path).take(np.arange(2)).x, first)
-        assert len(seen) == 1  # one image, to know the size
+
+    def test_what_is_skipped_is_kept_in_mind_too(self, tmp_path, monkeypatch):
         save(tmp_path / "b.png")
-        os.utime(tmp_path / "b.png", ns=(1, 1))
-        assert open_data(tmp_path).describe()["fingerprint"] != print_
+        (tmp_path / "a.png").write_bytes(b"no image")
+        first = open_data(tmp_path, skip_corrupt=True)
+        monkeypatch.setattr(module, "decode", None)
+        again = open_data(tmp_path, skip_corrupt=True)
+        assert again.describe() == first.describe()
+        assert again.describe()["skipped"] == ["a.png"]
+
+    @pytest.mark.parametrize("limit", [10, 1 << 30])
+    def test_an_edit_is_seen_that_keeps_size_and_times(self, tmp_path, monkeypatch, limit):
+        monkeypatch.setattr(module, "IN_MEMORY", limit)
+        monkeypatch.setattr(contents, "YOUNG", 0)  # trust the times at once
+        path = tmp_path / "a.bmp"
+        save(path, kind="BMP")
+        stat = path.stat()
+        before = open_data(tmp_path).describe()["fingerprint"]
+        assert open_data(tmp_path).describe()["fingerprint"] == before
+        while True:  # until the disk's clock has moved on
+            pixels = save(path, kind="BMP")
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+            if path.stat().st_ctime_ns > stat.st_ctime_ns:
+                break
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        source = open_data(tmp_path)
+        assert source.describe()["fingerprint"] != before
+        assert np.array_equal(source.take(np.arange(1)).x[0], pixels)
+
+    def test_folders_alike_in_names_sizes_and_times_keep_their_own_pixels(self, tmp_path):
+        for name in ("one", "two"):
+            pixels = save(tmp_path / name / "a.bmp", kind="BMP")
+            os.utime(tmp_path / name / "a.bmp", ns=(1, 1))
+            assert np.array_equal(open_data(tmp_path / name).take(np.arange(1)).x[0], pixels)
+
+    @pytest.mark.parametrize("limit", [10, 1 << 30])
+    def test_the_fingerprint_is_of_contents_and_labels_not_of_times(self, tmp_path, monkeypatch, limit):
+        monkeypatch.setattr(module, "IN_MEMORY", limit)
+        for i in range(2):
+            save(tmp_path / "a" / f"{i}.png")
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        os.utime(tmp_path / "b" / "0.png", ns=(1, 1))
+        mine, copied, labelled = (open_data(tmp_path / name, y) for name, y in (("a", None), ("b", None), ("a", [0, 1])))
+        assert copied.describe()["fingerprint"] == mine.describe()["fingerprint"]
+        assert labelled.describe()["fingerprint"] != mine.describe()["fingerprint"]
+
+    def test_files_that_did_not_change_are_not_read_again(self, tmp_path, monkeypatch):
+        for name in ("a.png", "b.png"):
+            save(tmp_path / name)
+        monkeypatch.setattr(contents, "YOUNG", 0)
+        files = sorted(tmp_path.iterdir())
+        read, whole = [], contents._digest
+        monkeypatch.setattr(contents, "_digest", lambda path: read.append(path.name) or whole(path))
+        first = contents.digests(tmp_path, files)
+        assert contents.digests(tmp_path, files) == first
+        assert sorted(read) == ["a.png", "b.png"]
+        monkeypatch.setattr(contents, "YOUNG", 10**12)  # what was just written is not trusted
+        save(tmp_path / "b.png")
+        for _ in range(2):
+            assert contents.digests(tmp_path, files)[1] == hashlib.sha256((tmp_path / "b.png").read_bytes()).digest()
+        assert read[2:] == ["b.png", "b.png"]
+
+    def test_names_that_are_no_text(self, tmp_path):
+        folder = os.fsencode(tmp_path) + b"/caf\xe9"
+        os.mkdir(folder)
+        os.mkdir(os.fsencode(tmp_path) + b"/tea")
+        for name in (b"/caf\xe9/\xff.png", b"/caf\xe9/bad\xff.png", b"/tea/a.png"):
+            save(Path(os.fsdecode(os.fsencode(tmp_path) + name)))
+        Path(os.fsdecode(folder + b"/bad\xff.png")).write_bytes(b"no image")
+        source = open_data(tmp_path, skip_corrupt=True)
+        assert source.classes == ("caf\\xe9", "tea")
+        json.dumps(source.describe(), ensure_ascii=False).encode()
+        with pytest.raises(RequestError, match="corrupt") as error:
+            open_data(tmp_path)
+        str(error.value).encode("utf-8", "backslashreplace")
 
     def test_a_cache_that_cannot_be_written_does_no_harm(self, tmp_path, monkeypatch):
         save(tmp_path / "images" / "a.png")
@@ -110,8 +183,8 @@ class TestFolder:
 def test_a_folder_goes_to_another_process(tmp_path):
     for i in range(12):
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i:02}.png")
-    about = {"about": "twelve images"}
-    source = module.Folder(sorted(tmp_path.rglob("*.png")), np.arange(12), None, None, (4, 4), about)
+    first = np.zeros((4, 4), np.uint8)
+    source = module.Folder(sorted(tmp_path.rglob("*.png")), np.arange(12), None, None, first, "", {})
     again = pickle.loads(pickle.dumps(source))
     assert again.classes == source.classes == tuple(map(str, range(12)))
     mine, theirs = (one.take(np.arange(12)) for one in (source, again))

@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from calco.data import ArraySource, ImageSchema, infer_schema, open_data, schema_from_json, values
+from calco.data import ArraySource, ImageSchema, MaskedSource, infer_schema, open_data, schema_from_json, values
 from calco.errors import RequestError
 
 rng = np.random.default_rng(0)
@@ -107,3 +110,73 @@ def test_every_field_of_a_tampered_schema_is_checked(change):
 def test_a_schema_that_is_no_object_is_refused():
     with pytest.raises(RequestError, match="not an object"):
         schema_from_json([1])  # type: ignore[arg-type]
+
+
+IMAGES = {
+    "u1": arrays.from_dtype(np.dtype("u1")),
+    "u2": arrays.from_dtype(np.dtype("u2")),
+    "i1": arrays.from_dtype(np.dtype("i1")),
+    "i4": st.integers(-(2**23), 2**23),
+    "i8": st.integers(10**15, 10**15 + 2**23),
+    "?": st.booleans(),
+    "f2": st.floats(width=16, allow_nan=False, allow_infinity=False),
+    "f4": st.floats(width=32, allow_nan=False, allow_infinity=False),
+    "f8": st.floats(-1e307, 1e307),
+}
+
+
+@given(st.sampled_from(sorted(IMAGES)), st.sampled_from([(), (1,), (2,), (3,), (4,)]), st.data())
+def test_what_is_encoded_comes_back(kind, channels, data):
+    shape = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6)), *channels)
+    x = data.draw(arrays.arrays(kind, shape, elements=IMAGES[kind]))
+    assume(x.min() < x.max())
+    schema = schema_of(x)
+    codes = schema.encode(x)
+    assert (codes.dtype, codes.shape) == (torch.float32, (len(x), *schema.shape))
+    assert float(codes.min()) >= 0
+    assert float(codes.max()) <= 1
+    back = schema_from_json(json.loads(json.dumps(schema.to_json()))).decode(codes)
+    assert (back.dtype, back.shape) == (x.dtype, x.shape)
+    if x.dtype.kind == "f":
+        wide = x.astype(float)
+        slack = 1.2e-7 * max(float(wide.max() - wide.min()), 1.0 if wide.min() >= 0 and wide.max() <= 1 else 0)
+        assert np.abs(back.astype(float) - wide).max() <= slack + np.finfo(x.dtype).eps * np.abs(wide).max()
+    else:
+        assert np.array_equal(back, x)
+
+
+def test_a_range_that_numbers_cannot_hold_is_refused():
+    with pytest.raises(RequestError, match=r"from -1e\+308 to 1e\+308, a range too wide"):
+        schema_of(np.array([[[-1e308, 1e308]]]))
+
+
+def test_what_lies_beyond_the_training_is_neither_clipped_nor_taken_for_another_scale():
+    schema = schema_of(rng.random((5, 3, 3)))
+    x = np.full((4, 3, 3), 0.5)
+    x[1] = 1.7
+    assert torch.allclose(schema.encode(x)[1], torch.tensor(1.7))
+    x[3] = 255
+    with pytest.raises(RequestError, match=r"1 of 4 examples, the first in row 3, .* to 255; .* between 0 and 1"):
+        schema.encode(x)
+    with pytest.raises(RequestError, match="bring them to that scale"):
+        schema.encode(-x)
+
+
+@pytest.mark.parametrize(("known", "given"), [("uint8", "bool"), ("uint16", "uint8"), ("uint16", "bool")])
+def test_shallower_images_are_of_another_scale(known, given):
+    x = rng.integers(0, np.iinfo(known).max, (5, 3, 3), known, endpoint=True)
+    few = np.ones((5, 3, 3), given)
+    for schema in (schema_of(x), MaskedSource(x, (x > np.median(x)).astype(int)).schema()):
+        with pytest.raises(RequestError, match=f"These images are {given}; the model knows {known}"):
+            schema.encode(few)
+        schema.encode(x.astype(int))
+
+
+def test_a_model_of_bytes_knows_no_fractions():
+    x = rng.integers(0, 256, (5, 3, 3), np.uint8)
+    schema = MaskedSource(x, (x > 100).astype(int)).schema()
+    with pytest.raises(RequestError, match="256 levels from 0 to 255"):
+        schema.encode(x / 255)
+    with pytest.raises(RequestError, match="256 levels from 0 to 255"):
+        schema.encode(x.astype(int) + 9)
+    assert torch.equal(schema.encode(x.astype(float)), schema.encode(x))

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from calco.data import MaskedSource, infer_schema, open_data, schema_from_json, with_classes
+from calco.data.paired import open_examples
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
 
@@ -75,7 +76,7 @@ def test_classes_come_from_a_list_whose_last_may_name_what_is_ignored(folders):
         open_data(images, masks=masks, ignore_index=3)
 
 
-def test_a_palette_is_read_as_its_indices_and_colours_are_refused(folders):
+def test_a_palette_is_read_as_its_indices_and_unknown_colors_are_named(folders):
     images, masks = folders
     expected = pixels(masks / "a0.png")  # bytes
     image = Image.fromarray(expected)
@@ -84,7 +85,7 @@ def test_a_palette_is_read_as_its_indices_and_colours_are_refused(folders):
     y = taken(open_data(images, masks=masks), np.array([0])).y
     assert np.array_equal(y[0], np.where(expected == 255, IGNORED, expected.astype(int)))
     Image.fromarray(pixels(images / "a0.png")).save(masks / "a0.png")
-    with pytest.raises(RequestError, match=r"a0\.png is a picture in colours \(RGB\)"):
+    with pytest.raises(RequestError, match=r"a0\.png is a picture in colors: \d+ \d+ \d+ .* classes\.txt"):
         open_data(images, masks=masks)
 
 
@@ -181,3 +182,257 @@ def test_median_frequency_weights():
     masks = np.array([[[0, 0], [0, 1]], [[0, 0], [0, 1]]])
     schema = infer_schema(open_data(np.zeros((2, 2, 2), np.uint8), masks=masks))
     assert schema.balance() == pytest.approx((0.5 / 0.75, 0.5 / 0.25))
+
+
+# -- how many classes, and which -------------------------------------------------------------------------------------
+
+
+def test_more_than_255_classes_do_not_wrap(tmp_path):
+    x, masks = np.zeros((1, 20, 20), np.uint8), np.arange(400).reshape(1, 20, 20) % 300
+    with pytest.raises(RequestError, match=r"255 is a class of its own among these 300 .*ignore_index"):
+        open_data(x, masks=masks)
+    source = open_data(x, masks=masks, ignore_index=-1)
+    assert len(source.classes) == 300
+    assert np.array_equal(taken(source, np.array([0])).y, masks)
+    for folder, content in (("x", x[0]), ("y", masks[0].astype(np.uint16))):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(content).save(tmp_path / folder / "a.png")
+    read = open_data(tmp_path / "x", masks=tmp_path / "y", ignore_index=-1)
+    assert np.array_equal(taken(read, np.array([0])).y, masks)
+    wide = np.arange(40000).reshape(1, 200, 200)
+    assert np.array_equal(taken(MaskedSource(wide[..., :], wide, ignore=-1), np.array([0])).y, wide)
+    with pytest.raises(RequestError, match="70,000 classes"):
+        MaskedSource(wide, wide, ignore=-1, classes=[str(i) for i in range(70000)])
+
+
+@pytest.mark.parametrize(("values", "nowhere"), [([1, 2, 3], "0"), ([0, 2, 4], "1, 3"), ([0, 1, 5, 6], "2, 3, 4")])
+def test_classes_that_hold_nothing_are_said(values, nowhere):
+    masks = np.resize(values, (2, 4, 4))
+    with pytest.warns(UserWarning, match=f"Masks hold .*nowhere {nowhere}: "):
+        assert len(open_data(np.zeros((2, 4, 4), np.uint8), masks=masks).classes) == max(values) + 1
+    open_data(np.zeros((2, 4, 4), np.uint8), masks=masks, classes=tuple("abcdefg"))  # who names them knows of them
+    if 0 not in values:
+        open_data(np.zeros((2, 4, 4), np.uint8), masks=masks, ignore_index=0)
+
+
+def test_classes_have_names_of_their_own(folders):
+    (folders[1] / "classes.txt").write_text("sky\nroad\nsky\n")
+    with pytest.raises(RequestError, match="class sky in more than one line"):
+        open_data(folders[0], masks=folders[1])
+    (folders[1] / "classes.txt").unlink()
+    with pytest.raises(RequestError, match="more than one number: road"):
+        open_data(folders[0], masks=folders[1], classes=("road", "road", "car"))
+    (folders[1] / "classes.txt").write_bytes(b"caf\xe9\nroad\ncar\n")
+    with pytest.raises(RequestError, match=r"Cannot read .*classes\.txt .*UTF-8"):
+        open_data(folders[0], masks=folders[1])
+
+
+def test_places_that_a_masked_array_masks_are_missing():
+    x = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
+    hidden = np.zeros((1, 4, 4), bool)
+    hidden[0, 1] = True
+    masks = np.ma.array(np.arange(16).reshape(1, 4, 4) % 2, mask=hidden)
+    y = taken(open_data(x, masks=masks), np.array([0])).y
+    assert np.array_equal(y, np.where(hidden, IGNORED, masks.data))
+    y = taken(open_data([x[0]], masks=[masks[0].astype(np.uint8)], ignore_index=-1), np.array([0])).y
+    assert np.array_equal(y, np.where(hidden, IGNORED, masks.data))
+    for data in (np.ma.array(x, mask=hidden), [np.ma.array(x[0], mask=hidden[0])]):
+        with pytest.raises(RequestError, match="1 of 1 examples hold NaN"):
+            infer_schema(open_data(data))
+    assert np.array_equal(open_data(np.ma.array(x)).take(np.array([0])).x, x)
+    with pytest.raises(RequestError, match="labels are"):
+        open_data(np.zeros((2, 3, 3)), np.ma.array([1, 2], mask=[0, 1]))
+    with pytest.raises(RequestError, match="labels are"):
+        open_data(np.zeros((2, 3, 3)), np.ma.array(["a", "b"], mask=[0, 1]))
+
+
+# -- colors ----------------------------------------------------------------------------------------------------------
+
+PALETTE = np.array([[0, 0, 0], [128, 64, 128], [64, 0, 250]], np.uint8)
+
+
+@pytest.fixture
+def colored(folders):
+    """The same, their masks in colors; what is ignored is black."""
+    for path in folders[1].iterdir():
+        mask = pixels(path)
+        Image.fromarray(PALETTE[np.where(mask == 255, 0, mask)]).save(path)
+    return folders
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "void 0 0 0\nroad 128 64 128\nsky above 64 0 250\n",
+        "0 0 0\tvoid\n128 64 128\troad\n64 0 250\tsky above\n",  # as CamVid has it
+        "2 sky above #4000FA\n0 void #000000\n1 road #804080\n",
+        "#000000 void\n#804080 road\n#4000fa sky above\n",
+        "void,0,0,0\nroad,128,64,128\nsky above,64,0,250\n",
+    ],
+)
+@pytest.mark.parametrize("as_palette", [False, True])
+def test_a_list_of_colors_makes_them_classes(colored, lines, as_palette):
+    images, masks = colored
+    wanted = {path.stem: pixels(path)[..., 2] for path in masks.glob("*.png")}
+    if as_palette:  # of an order of its own
+        for path in masks.glob("*.png"):
+            with Image.open(path) as image:
+                image.quantize(3).save(path)
+    (masks / "classes.txt").write_text(lines)
+    source = open_data(images, masks=masks, ignore_index=-1)
+    assert source.classes == ("void", "road", "sky above")
+    for i, name in enumerate(sorted(wanted)):
+        assert np.array_equal(PALETTE[taken(source, np.array([i])).y[0]][..., 2], wanted[name])
+    left = taken(open_data(images, masks=masks, ignore_index=0), np.array([1])).y[0]
+    assert np.array_equal(left == IGNORED, wanted["a1"] == 0)
+    other = open_data(images, masks=masks, ignore_index=-1, classes=("sky above", "void", "road"))
+    assert np.array_equal((taken(other, np.array([1])).y[0] == 0), wanted["a1"] == 250)
+    again = open_data(**source.describe()["open"])
+    assert again.describe()["fingerprint"] == source.describe()["fingerprint"]
+
+
+def test_lists_of_colors_that_do_not_fit_are_refused(colored):
+    images, masks = colored
+    for lines, said in (
+        ("void 0 0 0\nroad 128 64 128\n", r"does not list: 64 0 250 \(\d+ places\)"),
+        ("void 0 0 0\nroad 128 64 128\nsky\n", "none to sky"),
+        ("void 0 0 0\nroad 0 0 0\n", "the color 0 0 0 in more than one"),
+    ):
+        (masks / "classes.txt").write_text(lines)
+        with pytest.raises(RequestError, match=said):
+            open_data(images, masks=masks)
+    (masks / "classes.txt").write_text("void 0 0 0\nroad 128 64 128\nsky 64 0 250\n")
+    with pytest.raises(RequestError, match="Unknown class 'sky'"):
+        open_data(images, masks=masks, classes=("void", "road"))
+
+
+def test_masks_saved_with_loss_are_refused_unless_they_are_clean(folders):
+    images, masks = folders
+    for path in list(masks.iterdir()):
+        picture = Image.fromarray(np.where(pixels(path) > 0, 255, 0).astype(np.uint8))
+        path.unlink()
+        picture.resize((64, 64)).resize(picture.size).save(path.with_suffix(".jpg"), quality=60)
+    with pytest.raises(RequestError, match=r"a0\.jpg was saved with loss \(JPEG\).* png"):
+        open_data(images, masks=masks, instances=True)
+    for path in masks.iterdir():
+        Image.new("L", pixels(path).shape[::-1], 255).save(path, quality=100)
+    source = open_data(images, masks=masks, instances=True)
+    assert source.pixels[0] == 0
+    for path in list(masks.iterdir()):
+        path.unlink()
+        Image.effect_noise((7, 9), 90).save(path.with_suffix(".webp"), quality=50)
+    with pytest.raises(RequestError, match=r"saved with loss \(WEBP\)"):
+        open_data(images, masks=masks, instances=True)
+
+
+def test_masks_with_an_alpha_channel(folders):
+    images, masks = folders
+    plain = taken(open_data(images, masks=masks), np.array([0])).y
+    mask = pixels(masks / "a0.png")
+    Image.fromarray(np.dstack((mask, np.full_like(mask, 255)))).save(masks / "a0.png")
+    assert np.array_equal(taken(open_data(images, masks=masks), np.array([0])).y, plain)
+    Image.fromarray(np.dstack((mask, mask))).save(masks / "a0.png")
+    with pytest.raises(RequestError, match=r"a0\.png is a mask with places that are not opaque"):
+        open_data(images, masks=masks)
+
+
+def test_fractions_in_masks_are_not_rounded_off(folders):
+    images, masks = folders
+    (masks / "a0.png").unlink()
+    Image.fromarray(np.full((9, 7), 1.5, np.float32)).save(masks / "a0.tif")
+    with pytest.raises(RequestError, match="not whole numbers"):
+        open_data(images, masks=masks)
+
+
+# -- which mask is whose ---------------------------------------------------------------------------------------------
+
+
+def test_masks_are_matched_by_path_before_stem(tmp_path):
+    for i, folder in enumerate("ab"):
+        for kind in ("x", "y"):
+            (tmp_path / kind / folder).mkdir(parents=True)
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / "x" / folder / "001.png")
+        Image.fromarray(np.uint8(np.eye(4) * (i + 1))).save(tmp_path / "y" / folder / "001_mask.png")
+    source = open_data(tmp_path / "x", masks=tmp_path / "y", classes=("0", "1", "2"))
+    assert source.called == ["a/001.png", "b/001.png"]
+    x, y = taken(source, np.arange(2))
+    assert [x[i].max() + 1 for i in range(2)] == [y[i].max() for i in range(2)] == [1, 2]
+    (tmp_path / "y" / "b" / "001_mask.png").rename(tmp_path / "y" / "001.png")
+    with pytest.raises(RequestError, match=r"1 of 2 examples have no mask: b/001\.png"):  # it could be that of either
+        open_data(tmp_path / "x", masks=tmp_path / "y")
+    (tmp_path / "x" / "b" / "001.png").rename(tmp_path / "x" / "b" / "002.png")
+    (tmp_path / "y" / "001.png").rename(tmp_path / "y" / "002_L.png")
+    assert len(open_data(tmp_path / "x", masks=tmp_path / "y", classes=("0", "1", "2"))) == 2
+    names, _ = open_examples(source, infer_schema(source))
+    assert names == ["a/001", "b/001"]
+
+
+def test_images_and_masks_in_one_folder(folders):
+    images, masks = folders
+    apart = open_data(images, masks=masks)
+    with pytest.raises(RequestError, match=r"holds no masks: .*001_mask\.png"):
+        open_data(images, masks=images)
+    for path in masks.iterdir():
+        path.rename(images / f"{path.stem}_mask.png")
+    together = open_data(images, masks=images)
+    assert together.describe()["fingerprint"] == apart.describe()["fingerprint"]
+    (images / "a0_seg.png").write_bytes((images / "a0_mask.png").read_bytes())
+    with pytest.raises(RequestError, match=r"masks have no example: a0_seg\.png"):
+        open_data(images, masks=images)
+
+
+def test_grey_of_more_than_8_bits_and_of_several_sizes(tmp_path):
+    rng = np.random.default_rng(0)
+    images = {}
+    for name in "xy":
+        (tmp_path / name).mkdir()
+    for i, (kind, sides) in enumerate((("png", (5, 6)), ("tif", (7, 4)))):
+        images[i] = rng.integers(0, 2**16, sides, np.uint16)
+        Image.fromarray(images[i]).save(tmp_path / "x" / f"{i}.{kind}")
+        Image.fromarray(np.uint8(images[i] > 30000)).save(tmp_path / "y" / f"{i}.png")
+    source = open_data(tmp_path / "x", masks=tmp_path / "y")
+    for i, image in images.items():
+        assert np.array_equal(taken(source, np.array([i])).x[0], image)
+    schema = infer_schema(source)
+    assert schema.dtype == "uint16"
+    assert np.array_equal(open_examples(tmp_path / "x", schema)[1][1], images[1])
+    Image.fromarray(np.uint8(images[1] >> 8)).save(tmp_path / "x" / "1.tif")
+    with pytest.raises(RequestError, match=r"more than 8 bits and the others have not: 0\.png"):
+        open_data(tmp_path / "x", masks=tmp_path / "y")
+    with pytest.raises(RequestError, match=r"1\.tif holds uint8, and the model knows uint16"):
+        list(open_examples(tmp_path / "x", schema)[1])
+
+
+def test_alpha_that_is_data_is_kept_or_refused(folders):
+    images, masks = folders
+    plain = pixels(images / "a0.png")
+    alpha = {path: np.dstack((pixels(path), pixels(path)[..., 0])) for path in images.iterdir()}
+    Image.fromarray(alpha[images / "a0.png"]).save(images / "a0.png")
+    with pytest.raises(RequestError, match=r"a0\.png has an alpha channel"):
+        open_data(images, masks=masks)
+    asked = open_data(images, masks=masks, mode="RGB")
+    assert np.array_equal(taken(asked, np.array([0])).x[0], plain)
+    for path, content in alpha.items():
+        Image.fromarray(content).save(path)
+    source = open_data(images, masks=masks)
+    assert np.array_equal(taken(source, np.array([0])).x[0], alpha[images / "a0.png"])
+    with pytest.raises(RequestError, match=r"a0\.png has an alpha channel"):  # the model of colors does not know it
+        list(open_examples(images, infer_schema(asked))[1])
+    assert np.array_equal(open_examples(images, infer_schema(asked), "RGB")[1][0], plain)
+
+
+def test_colors_are_not_made_grey_unasked(folders):
+    images, masks = folders
+    grey = infer_schema(open_data(images, masks=masks, mode="L"))
+    with pytest.raises(RequestError, match=r"a0\.png has colors"):
+        list(open_examples(images, grey)[1])
+    assert open_examples(images, grey, "L")[1][0].shape == (9, 7)
+    Image.fromarray(pixels(images / "a0.png")[..., :1].repeat(3, 2)).save(images / "a0.png")
+    assert open_examples(images, grey)[1][0].shape == (9, 7)
+
+
+def test_examples_whose_stems_are_alike_keep_names_of_their_own(folders):
+    images, masks = folders
+    schema = infer_schema(open_data(images, masks=masks))
+    (images / "a0.bmp").write_bytes((images / "a0.png").read_bytes())
+    assert open_examples(images, schema)[0] == ["a0.bmp", "a0.png", "a1", "a2", "a3"]

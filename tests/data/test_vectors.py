@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+import calco
 from calco.data import VectorSchema, batches, infer_schema, open_data, schema_from_json, values
 from calco.errors import RequestError
 
@@ -86,6 +89,59 @@ def test_data_frames_of_any_dtypes_come_back(frame):
     schema = schema_from_json(json.loads(json.dumps(infer_schema(source).to_json())))
     raw = schema.decode(schema.encode(source.take(np.arange(3)).x))
     pd.testing.assert_frame_equal(raw, frame, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_multiples_of_a_decimal_come_back_as_the_nearest(dtype):
+    """3 * 0.1 is 0.30000000000000004: a table as text shows it."""
+    whole = rng.integers(-3000, 3000, (200, 4))
+    x = np.stack((whole[:, 0] / 10, whole[:, 1] / 1000, whole[:, 2], rng.normal(size=200)), 1).astype(dtype)
+    schema = schema_from_json(json.loads(json.dumps(schema_of(x).to_json())))
+    assert schema.grain == (0.1, 0.001, 1.0, 0.0)
+    found = schema.decode(schema.encode(x))
+    assert found.dtype == dtype
+    assert np.array_equal(found[:, :3], x[:, :3])
+    assert np.allclose(found, x, atol=1e-5)
+
+
+def test_whole_numbers_that_float64_does_not_hold_are_refused():
+    key = 2**53 + 1 + 2 * np.arange(20)
+    for data in (pd.DataFrame({"a": rng.normal(size=20), "key": key}), pd.DataFrame({"b": key, "key": key}), key[:, None]):
+        with pytest.raises(
+            RequestError, match=r"whole numbers that float64 cannot tell from others \(row 0: 9007199254740993\)"
+        ):
+            schema_of(data)
+    assert schema_of(np.array([[2**60], [2**61]])).names == ("x0",)
+    frame = pd.DataFrame({"a": rng.normal(size=20), "key": key})
+    schema = schema_of(frame, columns={"key": "choice"})
+    assert schema.decode(schema.encode(frame))["key"].equals(frame["key"])
+
+
+NUMBERS = ["bool", "int8", "uint16", "int64", "uint64", "float32", "float64", "Int64", "boolean", "Float32", "double[pyarrow]"]
+
+
+@given(st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=5), st.integers(0, 99), st.integers(2, 9))
+def test_frames_of_plain_numbers_come_back(dtypes, seed, rows):
+    """Whole numbers and multiples of a hundredth exactly."""
+    new, columns = np.random.default_rng(seed), {}
+    for i, dtype in enumerate(dtypes):
+        whole = new.integers(0, 2 if dtype.startswith("bool") else 100, rows)
+        columns[i] = pd.Series(whole if "nt" in dtype or dtype.startswith("bool") else whole / 100).astype(dtype)
+    frame = pd.DataFrame(columns)
+    source = open_data(frame)
+    schema = infer_schema(source)
+    pd.testing.assert_frame_equal(schema.decode(schema.encode(source.take(np.arange(rows)).x)), frame, rtol=0, atol=0)
+
+
+def test_new_rows_may_hold_numbers_in_other_ways():
+    model = calco.VAE(2, training={"steps": 2}).fit(pd.DataFrame(rng.normal(size=(9, 2)), columns=["a", "b"]))
+    new = pd.DataFrame({"a": ["1", "2.5"], "b": pd.array([1, 2], "Int64")})
+    assert np.array_equal(model.encode(new), model.encode(new.astype(float)))
+    for gap in ([None, 1.0], pd.array([None, 1], "Int64"), [None, None]):
+        with pytest.raises(RequestError, match=r"values of the column a are missing, of which none was in training"):
+            model.encode(new.assign(a=gap))
+    with pytest.raises(RequestError, match=r"column a .* is to be a number, and one is none"):
+        model.encode(new.assign(a=["x", "1"]))
 
 
 def test_columns_must_be_those_known_in_their_order():

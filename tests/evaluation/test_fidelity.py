@@ -11,7 +11,7 @@ import torch
 import calco
 from calco.data import ArraySource, open_data
 from calco.errors import RequestError
-from calco.evaluation import evaluate
+from calco.evaluation import evaluate, features
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model, read
 from calco.evaluation.fidelity import measure_fidelity
 from calco.evaluation.parzen import k_means, log_density, parzen
@@ -167,3 +167,21 @@ def test_every_sampler_gets_fidelity_figures(vae, digits):
     assert "label fidelity" not in names
     few = ArraySource(digits[0].x[:4], levels=17)
     assert "coverage" not in [f.name for f in evaluate(vae, few, train=digits[1])]
+
+
+def test_a_net_of_figures_is_kept_and_learned_anew_where_that_is_damaged(quick, monkeypatch, tmp_path):
+    monkeypatch.setenv("CALCO_CACHE", str(tmp_path))
+    monkeypatch.setattr(features, "RECIPE", features.RECIPE.changed({"steps": 3, "batch_size": 8}))
+    source = calco.data.open_data(np.random.default_rng(0).integers(0, 256, (8, 8, 8), np.uint8), np.arange(8) % 2)
+    schema = calco.data.infer_schema(source)
+    learned, whole = [], features.learn
+    monkeypatch.setattr(features, "learn", lambda *a: learned.append(1) or whole(*a))
+    first = features.label_model(schema, source).state_dict()
+    (kept,) = tmp_path.rglob("*.npz")
+    for damage, times in ((lambda content: content, 1), (lambda content: content[:-9], 2)):
+        kept.write_bytes(damage(kept.read_bytes()))
+        again = features.label_model(schema, source).state_dict()
+        assert all(torch.equal(again[name], value) for name, value in first.items())
+        assert len(learned) == times
+    monkeypatch.setenv("CALCO_CACHE", str(kept / "below"))  # which cannot be written
+    assert features.label_model(schema, source).body is not None

@@ -1,9 +1,11 @@
 """Likelihoods of several kinds of channels, against each kind alone."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from calco.maths.knots import fit_knots
 from calco.maths.likelihoods import Gaussian
 from calco.maths.mixed import Mixed, Piece, counted
 
@@ -53,3 +55,41 @@ def test_draws_have_the_means(example):
     mean = likelihood.mean(params)
     error = draws.std(0) / 4000**0.5
     assert ((draws.mean(0) - mean).abs() < 5 * error + 1e-3).all()
+
+
+def test_cells_of_several_columns_are_those_of_each():
+    """Two columns of whole numbers, with different knots, beside one another and alone; all of a column sums to 1."""
+    few = fit_knots(np.arange(200.0), np.arange(1, 201), 1.0, np.zeros(0))
+    many = fit_knots(np.arange(0.0, 9000, 3), np.ones(3000, int), 1.0, np.array([4.0]))
+    pieces = (
+        Piece("choice", 0, few.bins),
+        Piece("real", few.bins, few.bins + 1, (0, few.bins), cells=few),
+        Piece("choice", few.bins + 1, few.bins + 1 + many.bins),
+        Piece("real", few.bins + 1 + many.bins, few.bins + 2 + many.bins, (few.bins + 1, few.bins + 1 + many.bins), cells=many),
+    )
+    values = np.arange(-30_000.0, 40_000)
+    parts = []
+    for knots in (few, many):
+        bins, score = knots.placed(values)
+        parts += [F.one_hot(torch.from_numpy(bins), knots.bins).float(), torch.from_numpy(score).float()[:, None]]
+    x = torch.cat(parts, 1)
+    both = Mixed((x.shape[1],), pieces)
+    params = torch.randn(both.params_shape)
+    found = both.each(params, x)
+    totals = [found[:, i : i + 2].sum(1).exp() for i in (0, 2)]
+    assert totals[0].sum().item() == pytest.approx(1, abs=1e-4)
+    assert totals[1][values != 4].sum().item() == pytest.approx(1, abs=1e-4)
+    alone = Mixed((few.bins + 1,), pieces[:2])
+    assert torch.allclose(alone.each(params[: few.bins + 2], x[:, : few.bins + 1]), found[:, :2])
+    assert torch.allclose(both.each(params, x[7]), found[7])
+    assert torch.allclose(both.log_prob(params.expand(3, 1, -1), x[:50]), found[:50].sum(1).expand(3, 50))
+
+
+def test_what_is_beside_a_choice_is_seen_and_never_made():
+    both = Mixed((4,), (Piece("choice", 0, 4, beside=1),))
+    params, x = torch.randn(5, 3), torch.tensor([0.0, 1.0, 0.0, 2.5])
+    assert both.params_shape == (3,)
+    assert torch.allclose(both.log_prob(params, x), torch.log_softmax(params, 1)[:, 1])
+    for made in (both.sample(params), both.mean(params), both.drawn_at(0, params, x.expand(5, 4), torch.ones(5, 1))):
+        assert made.shape == (5, 4)
+        assert (made[:, 3] == 0).all()

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_jaccard_index
 
 import calco
 from calco.errors import RequestError
@@ -121,10 +122,46 @@ def test_a_run_is_loaded_and_measured_as_it_was(fitted):
     assert held[-1]["mean_iu"] == pytest.approx(1 - held[-1]["held_out"])
     train = calco.open_data(*scenes()[:1], masks=scenes()[1])
     figures = {f.name: f for f in evaluate(again, calco.open_data(x, masks=y), train)}
-    assert {"pixel accuracy", "mean accuracy", "mean IU", "frequency-weighted IU", "boundary score"} == set(figures)
+    means = {"pixel accuracy", "mean accuracy", "mean IU", "frequency-weighted IU", "boundary score"}
+    assert means | {"IU of 0", "IU of 1"} == set(figures)
     assert figures["pixel accuracy"].value == pytest.approx(accuracy(again, x, y))
     assert figures["pixel accuracy"].baseline == pytest.approx(1 - y.mean())
     assert figures["mean IU"].baseline == pytest.approx((1 - y.mean()) / 2)
+
+
+def test_the_figure_of_each_class_is_that_of_a_reference():
+    x, y = scenes(6)
+    y[:, :3] = 2  # a class that looks like the ground
+    y[:, 3] = 255
+    names = ("ground", "thing", "cover", "none")
+    segmenter = calco.Segmenter(width=4, levels=1, training=FAST | {"steps": 20, "batch_size": 4})
+    source = calco.open_data(x, masks=y, classes=names)
+    found = {f.name: f for f in evaluate(segmenter.fit(source), source, source)}
+    predicted, truth = torch.from_numpy(segmenter.segment(x)).long(), torch.from_numpy(y).long()
+    reference = multiclass_jaccard_index(predicted, truth, 4, average="none", ignore_index=255)
+    for i, name in enumerate(names[:3]):
+        figure = found[f"IU of {name}"]
+        assert figure.value == pytest.approx(float(reference[i]), abs=1e-6)
+        told = f"over {int((y == i).sum()):,} places of this class and {int((predicted[y != 255] == i).sum()):,} predicted"
+        assert figure.protocol.startswith(told)
+        assert figure.error is not None
+    assert found["IU of ground"].baseline == pytest.approx((y == 0).sum() / (y != 255).sum())
+    assert found["mean IU"].value == pytest.approx(float(reference[:3].mean()), abs=1e-6)
+    assert "IU of none" not in found
+    assert found["mean IU"].protocol.endswith("in no mean: none")
+    assert "none" not in found["pixel accuracy"].protocol
+
+
+def test_one_side_is_enough_for_a_crop():
+    x, y = scenes(8)
+    segmenter = calco.Segmenter(width=4, levels=1, crop=(8,), training=FAST | {"steps": 1}).fit(x, y)
+    shapes = {images.shape for images in segmenter.model_._augmentation[0](torch.zeros(2, 1, 20, 17), torch.zeros(2, 20, 17))}
+    assert shapes == {(2, 1, 8, 8), (2, 8, 8)}
+    for crop in ((1, 2, 3), (0,), (8, -1)):
+        with pytest.raises(RequestError, match=r"crop is .* or one side for both"):
+            calco.Segmenter(crop=crop).fit(x, y)
+    with pytest.raises(RequestError, match="crop is of images"):
+        calco.Segmenter(crop=(8,)).fit(*scenes(4, (40,)))
 
 
 @pytest.fixture(scope="module")

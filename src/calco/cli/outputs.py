@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from calco.data import Schema, SeriesSchema
+from calco.data import ImageSchema, Schema, SeriesSchema
 from calco.errors import RequestError
 from calco.runs import written_aside
+from calco.tiling import index_type
 
 
 def check_output(path: Path, *, images: bool) -> None:
@@ -33,7 +34,7 @@ def write_examples(path: Path, raw: Any, schema: Schema) -> None:
         _write_png(path, _tiled(_pixels(raw, schema)))
     elif not path.suffix:
         digits = len(str(len(raw) - 1))
-        for i, image in enumerate(_pixels(raw, schema)):
+        for i, image in enumerate(raw if _deep(schema) else _pixels(raw, schema)):
             _write_png(path / f"{i:0{digits}}.png", image)
     else:
         write_array(path, schema.table(raw) if isinstance(schema, SeriesSchema) and path.suffix != ".npy" else raw)
@@ -42,7 +43,8 @@ def write_examples(path: Path, raw: Any, schema: Schema) -> None:
 class Segments:
     """A folder of what a segmenter finds: masks, overlays of images, perhaps probabilities, and the names of the classes.
 
-    Images get masks as png with a palette, signals and volumes as npy. `masks` can be given where masks are asked for.
+    Images get masks as png, with a palette or, of more than 256 classes, of 16 bits; signals and volumes as npy. `masks` can
+    be given where masks are asked for.
     """
 
     def __init__(self, folder: Path, schema: Schema, probabilities: bool) -> None:
@@ -57,7 +59,7 @@ class Segments:
     def write(self, name: str, raw: np.ndarray, bands: Iterator[tuple[slice, Any]]) -> None:
         """One example's files, from bands of the probabilities of its classes."""
         sides = raw.shape[: len(self.schema.shape) - 1]
-        mask = np.zeros(sides, np.uint8)
+        mask = np.zeros(sides, index_type(len(self.schema.classes)))
         with contextlib.ExitStack() as stack:
             into = None
             if self.probabilities:
@@ -73,16 +75,18 @@ class Segments:
         if not self.images:
             write_array(self.folder / "masks" / f"{name}.npy", mask)
             return
-        _write_png(self.folder / "masks" / f"{name}.png", mask, self.palette)
+        _write_png(self.folder / "masks" / f"{name}.png", mask, self.palette if mask.dtype == np.uint8 else None)
         _write_png(self.folder / "overlays" / f"{name}.png", self._overlaid(raw, mask))
 
     def _overlaid(self, raw: np.ndarray, mask: np.ndarray) -> np.ndarray:
         from calco.report.pictures import overlay
 
         shown = np.empty((*mask.shape, 3), np.uint8)
+        few = raw[:: max(1, len(raw) // 500), :: max(1, raw.shape[1] // 500)]
+        low, high = (0.0, 255.0) if raw.dtype == np.uint8 else np.quantile(few, (0.01, 0.99)).tolist()
         for top in range(0, len(mask), 256):  # a strip at a time: the image may be large
             rows = slice(top, top + 256)
-            shown[rows] = overlay(_coloured(raw[None, rows], self.schema)[0], self.palette[mask[rows]])
+            shown[rows] = overlay(_seen(raw[rows], low, high), self.palette[mask[rows]])
         return shown
 
 
@@ -101,14 +105,23 @@ def write_array(path: Path, values: Any, names: list[str] | None = None) -> None
             frame = pd.DataFrame(flat, columns=names or [f"x{i}" for i in range(flat.shape[1])])
         if path.suffix == ".csv":
             frame.to_csv(aside, index=False)
-        else:
+            return
+        try:
             frame.to_parquet(aside, index=False)
+        except (TypeError, ValueError, NotImplementedError) as error:  # of intervals, or objects of several types
+            raise RequestError(f"Parquet does not hold these values ({error.args[-1]}): write a csv file.") from error
 
 
-def _coloured(raw: np.ndarray, schema: Schema) -> np.ndarray:
-    """`_pixels` with three channels."""
-    pixels = _pixels(raw, schema)
-    return pixels[..., None].repeat(3, -1) if pixels.ndim == 3 else pixels[..., :3]
+def _deep(schema: Schema) -> bool:
+    """Whether a png can hold these images as they are, and not bytes."""
+    return isinstance(schema, ImageSchema) and schema.dtype == "uint16" and not schema.channel_axis
+
+
+def _seen(raw: np.ndarray, low: float, high: float) -> np.ndarray:
+    """An image, raw, as bytes (height, width, 3): `low` black and `high` white."""
+    pixels = ((raw.astype(np.float32) - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., :1].repeat(3, -1)
 
 
 def _pixels(raw: np.ndarray, schema: Schema) -> np.ndarray:

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from calco.cli.columns import columns
 from calco.cli.completing import impute, simulate
+from calco.cli.keeping import cache
 from calco.cli.measuring import compare, evaluate, report, score, transfer
 from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
 
@@ -188,12 +189,11 @@ def segment(
     from rich.progress import track
 
     from calco.cli.outputs import Segments
-    from calco.data.paired import open_examples
     from calco.models import load
 
     estimator = load(run, device)
     estimator.require("segment")
-    names, examples = open_examples(data, estimator.schema_)
+    names, examples = estimator.examples(data)
     segments = Segments(out, estimator.schema_, probabilities)
     for name, raw in track(zip(names, examples, strict=True), "segmenting", total=len(names), transient=True):
         segments.write(name, raw, estimator.bands(raw, tile))
@@ -288,4 +288,4 @@ def families() -> None:
 
 
 MAKING = (demo, resume, sample, simulate, impute, encode, reconstruct, score, predict, cluster, segment)
-VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, columns, families)
+VERBS = (*MAKING, evaluate, compare, transfer, report, explain, data, columns, cache, families)

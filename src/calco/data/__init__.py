@@ -18,6 +18,7 @@ from calco.data.series import SeriesSchema
 from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
 from calco.data.splitting import fitting, split
 from calco.data.tables import TableSchema
+from calco.data.values import unmasked
 from calco.data.vectors import VectorSchema
 from calco.errors import RequestError, one_of
 
@@ -46,6 +47,7 @@ __all__ = [
     "measured",
     "mixed",
     "open_data",
+    "opened_as",
     "parts_of",
     "plan_of",
     "reopened",
@@ -104,6 +106,7 @@ def open_data(
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
+    data, y, unlabelled = unmasked(data), unmasked(y), unmasked(unlabelled)
     if isinstance(columns, (str, os.PathLike)):
         from calco.data.columns import read_columns
 
@@ -153,6 +156,23 @@ def open_data(
         raise
     except (ValueError, TypeError) as error:
         raise RequestError(f"These data are not one array of numbers, each example of one size: {error}.") from error
+
+
+def opened_as(schema: Any, data: Any, y: Any = None, **options: Any) -> Source:
+    """`open_data`, with tables read and series cut as those that a schema was fitted on: nothing is inferred anew.
+
+    Raises:
+        RequestError: as `open_data`, or a data frame has other columns.
+    """
+    if isinstance(data, Source):
+        return open_data(data, y, **options)
+    if isinstance(schema, (SeriesSchema, TableSchema)):
+        options |= schema.opening()
+    if isinstance(schema, TableSchema | VectorSchema) and hasattr(data, "columns"):
+        check_columns(tuple(map(str, data.columns)), schema.columns)
+        if isinstance(schema, VectorSchema):
+            options["columns"] = dict.fromkeys(map(str, data.columns), "number")
+    return open_data(data, y, **options)
 
 
 def reopened(opening: Mapping[str, Any]) -> Source:
@@ -246,7 +266,8 @@ def _no_folder(data: str, **options: Any) -> None:
 def _labelled(source: Source, y: Any) -> Source:
     if not isinstance(source, ArraySource):
         raise RequestError("Give the labels where the source is opened.")
-    return ArraySource(source.x, y, levels=source.levels, names=source.names, dtypes=source.dtypes, about=source.about)
+    named: dict[str, Any] = {"names": source.names, "dtypes": source.dtypes, "column_labels": source.column_labels}
+    return ArraySource(source.x, y, levels=source.levels, about=source.about, **named)
 
 
 def _open_named(

@@ -1,44 +1,36 @@
 """How one column of a table becomes floats, and comes back."""
 
-import math
+import warnings
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
+from calco.data.cells import Cells
 from calco.data.columns import Column, dates, numbers
-from calco.data.values import multiples, numpy_type, within
+from calco.data.typed import key, texts
+from calco.data.values import multiples, numpy_type
 from calco.errors import RequestError
+from calco.maths.knots import BINS, PIECES, Knots, fit_knots, from_steps, steps_of
+from calco.maths.unseen import Unseen
 
 ATOMS = 100
 """Different values of a column of numbers up to which each is an option of its own."""
 COMMON = 0.01
 """Share of the rows from which a value of other columns is one."""
-BINS, KNOTS = 20, 8
-"""Parts of equal share that other numbers are cut into, and straight pieces of their distribution function in each."""
-WIDEST = 4.0
-"""Normal scores within a part, at most."""
-
-
-def ndtr(z: Any) -> np.ndarray:
-    """The distribution function of N(0, 1)."""
-    return torch.special.ndtr(torch.as_tensor(z, dtype=torch.float64)).numpy()
-
-
-def ndtri(share: Any) -> np.ndarray:
-    """Its inverse."""
-    return torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).numpy()
 
 
 @dataclass(frozen=True)
 class Coded:
-    """How a column becomes floats: one of some options, and where it is in one of the `bins`, a normal score within that.
+    """How a column becomes floats: one of some options, and beside those of numbers and dates a score.
 
     The options of a number or a date are its bins, its `atoms`, which are values that many rows have, and, where values were
-    missing, that. Those of a choice are its own. `knots` are quantiles of the values in bins, `grain` is what all values are
-    multiples of, 0 where nothing is; `text` says that dates came as text.
+    missing, that. Those of a choice are its own. `knots` and `places` tell how values in bins are distributed, and the score is
+    where in its bin a value is (see `Knots`). Without bins it is how far a value is from its closest atom, and `unseen` the
+    share of values that are at none (see `Unseen`). `grain` is what all values are multiples of, 0 where nothing is; `cells`
+    say how values come back, where the dtype does not.
     """
 
     name: str
@@ -47,9 +39,12 @@ class Coded:
     options: tuple[str, ...] = ()
     atoms: tuple[float, ...] = ()
     knots: tuple[float, ...] = ()
+    places: tuple[float, ...] = ()
     bins: int = 0
     missing: bool = False
     grain: float = 0.0
+    unseen: float = 0.5
+    cells: Cells | None = None
 
     @property
     def choices(self) -> int:
@@ -57,12 +52,29 @@ class Coded:
         return len(self.options) + self.bins + len(self.atoms) + self.missing
 
     @property
+    def scored(self) -> bool:
+        """Whether there is a score: of numbers and dates."""
+        return self.kind != "choice"
+
+    @property
     def width(self) -> int:
         """Floats of a value."""
-        return self.choices + bool(self.bins)
+        return self.choices + self.scored
+
+    @cached_property
+    def inside(self) -> Knots:
+        """The distribution of the values in bins."""
+        return Knots(self.knots, self.places, self.bins, self.grain)
+
+    @cached_property
+    def around(self) -> Unseen:
+        """That of values about atoms, without bins."""
+        return Unseen(self.atoms, self.grain, self.unseen)
 
     def coded(self, values: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The choice of each value of a column, (n,), and its normal score where it is in a bin, (n,).
+        """The choice of each value of a column, (n,), and its score, (n,), 0 where it has none.
+
+        Numbers that are no multiples of the grain count as the closest, with a warning that says how many do.
 
         Raises:
             RequestError: a value is missing where none was in training, is another choice, or is no number.
@@ -78,14 +90,14 @@ class Coded:
             return choice, score
         read = dates if self.kind == "date" else numbers
         found = read(values[~gone], self.name, "the table")
-        choice[~gone], score[~gone] = self._placed(found)
+        choice[~gone], score[~gone] = self._placed(found, rounding_of(values.dtype))
         return choice, score
 
     def asked(self, value: Any) -> tuple[np.ndarray, np.ndarray]:
         """`coded` of one value that samples are to have, None for what is missing.
 
         Raises:
-            RequestError: as `coded`, or it is outside of what there was in training.
+            RequestError: as `coded`, or it is more than one value, or none that the dtype of the column can hold.
         """
         import pandas as pd
 
@@ -93,68 +105,75 @@ class Coded:
             raise RequestError(f"The column {self.name} is asked to be {value!r}: give one value.")
         gone: Any = pd.isna(value)
         choice, score = self.coded(pd.Series([None if gone else value], dtype=object, name=self.name))
-        if self.kind == "choice" or gone:
-            return choice, score
-        read = dates if self.kind == "date" else numbers
-        wanted, least, most = read(pd.Series([value], dtype=object), self.name, "the table")[0], *self.range
-        between = self.grain and abs(wanted / self.grain - round(wanted / self.grain)) > 1e-6
-        if not least <= wanted <= most or between or (not self.bins and wanted not in self.atoms):
-            near = self.value(choice, score).iloc[0]
-            raise RequestError(f"The column {self.name} was never {value} in training: the closest is {near}.")
+        if self.scored and not gone and not self._least <= self._numbers(choice, score)[0] <= self._most:
+            raise RequestError(f"The column {self.name} is asked to be {value}, which {self.dtype} cannot hold: ask for less.")
         return choice, score
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """The least and the greatest number, or seconds of a date, in training."""
-        values = (*self.atoms, *self.knots)
-        return min(values), max(values)
 
     def _option(self, present: Any) -> np.ndarray:
-        import pandas as pd
-
-        # Whole numbers are floats where some are missing.
-        known = {f"{option}.0": i for i, option in enumerate(self.options)}
-        known |= {option.removesuffix(".0"): i for i, option in enumerate(self.options)}
-        known |= {option: i for i, option in enumerate(self.options)}
-        if isinstance(present.dtype, pd.CategoricalDtype):
-            table = np.array([known.get(str(option), -1) for option in present.cat.categories], dtype=np.int64)
-            found = table[present.cat.codes.to_numpy()] if len(table) else np.zeros(0, np.int64)
-        else:
-            found = np.array([known.get(text, -1) for text in present.astype(str)], dtype=np.int64)
-        if (found < 0).any():
-            row = int(np.flatnonzero(found < 0)[0])
+        codes, found = texts(present)
+        known: dict[Any, int] = {option: i for i, option in enumerate(self.options)}
+        held = self._held()
+        kinds = dict(zip(held.texts, held.types, strict=True))
+        if not known.keys() >= set(found):  # other texts of the same values
+            known = {key(option, kinds[option]): i for i, option in enumerate(self.options)} | known
+        alike = ((text, *(key(text, kind) for kind in dict.fromkeys(kinds.values()))) for text in found)
+        choice = np.array([*(next((known[one] for one in keys if one in known), -1) for keys in alike), -1])[codes]
+        if (choice < 0).any():
+            value, count = str(present.iloc[int((choice < 0).argmax())]), int((choice < 0).sum())
             raise RequestError(
-                f"The column {self.name} has the value {str(present.iloc[row])!r}, which it had nowhere in training"
-                f" ({int((found < 0).sum())} rows): it had {', '.join([*self.options[:8], *['...'][: len(self.options) - 8]])}."
+                f"The column {self.name} has the value {value!r}, which it had nowhere in training ({count} rows): it had"
+                f" {', '.join([*self.options[:8], *['...'][: len(self.options) - 8]])}."
             )
+        return choice
+
+    def _held(self) -> Cells:
+        """How values come back."""
+        return self.cells or Cells(self.dtype, texts=self.options, types=("str",) * len(self.options))
+
+    def _placed(self, found: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
+        """The choices and scores of numbers that were rounded so much, or those of the training were, relatively."""
+        rounding = max(rounding, rounding_of(self.dtype))
+        self._check_grain(found, rounding)
+        if not self.bins:
+            return self.around.placed(self._met(found, np.array(self.atoms), rounding))
+        choice, score = self.inside.placed(found)
+        if self.atoms:
+            met, atoms = self._met(found, np.array(self.atoms), rounding), np.array(self.atoms)
+            at = np.searchsorted(atoms, met).clip(0, len(atoms) - 1)
+            choice, score = np.where(atoms[at] == met, self.bins + at, choice), np.where(atoms[at] == met, 0.0, score)
+        return choice, score
+
+    def _met(self, found: np.ndarray, atoms: np.ndarray, rounding: float) -> np.ndarray:
+        """Numbers, but atoms in place of those that are one but for their rounding."""
+        if self.grain:
+            return from_steps(steps_of(found, self.grain), self.grain)
+        at = np.searchsorted(atoms, found).clip(1, max(len(atoms) - 1, 1)) + np.array([[-1], [0]])
+        for near in atoms[at.clip(0, len(atoms) - 1)]:
+            found = np.where(abs(found / 2 - near / 2) <= 0.5 * rounding * abs(near), near, found)
         return found
 
-    def _placed(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if not self.bins:
-            atoms = np.array(self.atoms)
-            return abs(found[:, None] - atoms).argmin(1), np.zeros(len(found))
-        share = np.interp(found, self.knots, np.linspace(0, self.bins, len(self.knots)))
-        choice = share.astype(int).clip(0, self.bins - 1)
-        score = ndtri((share - choice).clip(ndtr(-WIDEST), ndtr(WIDEST)))
-        if self.atoms:
-            atoms = np.array(self.atoms)
-            at = np.searchsorted(atoms, found).clip(0, len(atoms) - 1)
-            is_atom = atoms[at] == found
-            choice, score = np.where(is_atom, self.bins + at, choice), np.where(is_atom, 0.0, score)
-        return choice, score
+    def _check_grain(self, found: np.ndarray, rounding: float) -> None:
+        """Warn of numbers that are no multiples of the grain."""
+        if not self.grain:
+            return
+        count = int((~multiples(found, self.grain, 1e-6 * self.grain + rounding * abs(found))).sum())
+        if count:
+            units = {86400: "days", 3600: "hours", 60: "minutes", 1: "seconds" if self.kind == "date" else "numbers"}
+            what = f"whole {units[int(self.grain)]}" if self.grain >= 1 else f"multiples of {self.grain:g}"
+            warnings.warn(
+                f"The column {self.name} has {count} values that are no {what}, as all were in training:"
+                " they count as the closest.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def value(self, choice: np.ndarray, score: np.ndarray) -> Any:
         """The column, a pandas series, of these choices and scores."""
-        import pandas as pd
-
         gone = self.gone(choice)
         if self.kind == "choice":
-            return self._typed(pd.Categorical.from_codes(np.where(gone, -1, choice), list(self.options)))
+            return self._held().choices(self.options, np.where(gone, -1, choice))
         found = np.where(gone, np.nan, self.number(choice, score))
-        if self.kind == "date":
-            return self._dated(found)
-        whole = numpy_type(self.dtype).kind in "iub" and not gone.any()
-        return pd.Series(within(found, self.dtype) if whole else found).astype(self.dtype if whole or not gone.any() else None)
+        return self._held().dates(found) if self.kind == "date" else self._held().numbers(found)
 
     def gone(self, choice: np.ndarray) -> np.ndarray:
         """Which of these choices are that the value is missing: (n,)."""
@@ -162,57 +181,56 @@ class Coded:
 
     def number(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
         """The number, or the seconds of a date, of these choices and scores; anything where it is missing: (n,), float64."""
-        found = np.zeros(len(choice))
-        if self.bins:
-            share = choice.clip(0, self.bins - 1) + ndtr(score.clip(-WIDEST, WIDEST))
-            found = np.interp(share, np.linspace(0, self.bins, len(self.knots)), self.knots)
-            found = np.round(np.round(found / self.grain) * self.grain, 6) if self.grain else found
-        if self.atoms:
-            at = (choice - self.bins).clip(0, len(self.atoms) - 1)
-            found = np.where(choice >= self.bins, np.array(self.atoms)[at], found)
-        return found
+        return self._numbers(choice, score).clip(self._least, self._most)
 
-    def _typed(self, found: Any) -> Any:
-        """Options as they were: text, numbers, booleans or a categorical of text."""
-        import pandas as pd
-
-        if self.dtype.startswith("category"):
-            return pd.Series(found.as_ordered() if self.dtype.endswith("ordered") else found)
-        text = pd.Series(found.astype(object))
-        if self.dtype in ("bool", "boolean"):
-            return text.map({"True": True, "False": False}).astype(self.dtype if not text.isna().any() else object)
-        if _is_text(self.dtype):
-            return text.astype(self.dtype)
-        numeric: Any = pd.to_numeric(text)
-        return numeric if numeric.isna().any() else numeric.astype(self.dtype)
-
-    def _dated(self, seconds: np.ndarray) -> Any:
-        import pandas as pd
-
-        gone = np.isnan(seconds)
-        moments = np.round(np.where(gone, 0, seconds) * 1e6).astype(np.int64).astype("datetime64[us]")
-        stamps = pd.Series(np.where(gone, np.datetime64("NaT"), moments))
-        if self.dtype.startswith(("datetime64", "timestamp", "date32")):
-            # Of Arrow's dtypes none has a zone by that name: they take what has none for UTC.
-            zone = getattr(pd.api.types.pandas_dtype(self.dtype), "tz", None)
-            return (stamps.dt.tz_localize("UTC") if zone else stamps).astype(self.dtype)
-        days = not self.grain % 86400 and self.grain
-        text = stamps.dt.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S").astype(object)
-        return text.astype(self.dtype) if _is_text(self.dtype) else text
-
-    def slope(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
-        """Log of d score / d value where a value is in a bin, 0 elsewhere: (n,)."""
+    def _numbers(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """The same, whether the column's dtype can hold it or not."""
+        at = (choice - self.bins).clip(0, max(len(self.atoms) - 1, 0))
         if not self.bins:
+            return self.around.value(at, score)
+        found = self.inside.value(choice.clip(0, self.bins - 1), score)
+        return np.where(choice >= self.bins, np.array(self.atoms)[at], found) if self.atoms else found
+
+    @property
+    def _least(self) -> float:
+        return _limits(self.kind, self.dtype)[0]
+
+    @property
+    def _most(self) -> float:
+        return _limits(self.kind, self.dtype)[1]
+
+    def log_det(self, choice: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """Log of what turns the density of a choice and a score into that of the value: (n,).
+
+        0 for multiples of a grain in bins: the likelihood gives their probability.
+        """
+        if not self.scored:
             return np.zeros(len(choice))
-        knots = np.array(self.knots)
-        at = ((choice.clip(0, self.bins - 1) + ndtr(score)) * (len(knots) - 1) / self.bins).astype(int).clip(0, len(knots) - 2)
-        step = np.maximum(np.diff(knots)[at], 1e-12 * max(1.0, abs(knots).max()))
-        log_density = math.log(self.bins / (len(knots) - 1)) - np.log(step)
-        return np.where(choice < self.bins, log_density + 0.5 * score**2 + 0.5 * math.log(2 * math.pi), 0.0)
+        if not self.bins:
+            there = choice < len(self.atoms)
+            return np.where(there, self.around.log_share(np.where(there, choice, 0), score), 0.0)
+        if self.grain:
+            return np.zeros(len(choice))
+        return np.where(choice < self.bins, self.inside.log_slope(choice.clip(0, self.bins - 1), score), 0.0)
 
 
-def _is_text(dtype: str) -> bool:
-    return dtype in ("object", "str") or "string" in dtype
+def rounding_of(dtype: Any) -> float:
+    """How much numbers of a dtype may be off, relatively."""
+    name = str(dtype).lower()
+    single = "float32" in name or name.startswith("float[")
+    return 1e-3 if "float16" in name or "halffloat" in name else 2e-7 if single else 1e-15
+
+
+def _limits(kind: str, dtype: str) -> tuple[float, float]:
+    """Numbers, or seconds of dates, between which a column of this dtype lies."""
+    if kind == "date":
+        days = ("1677-09-22", "2262-04-11") if "[ns" in dtype else ("0001-01-01", "9999-12-31T23:59:59")
+        first, last = (np.datetime64(day, "s").astype(np.int64) for day in days)
+        return float(first), float(last)
+    found = numpy_type(dtype)
+    if found.kind in "iu":
+        return float(np.iinfo(found).min), float(np.iinfo(found).max)
+    return (-float(np.finfo(found).max), float(np.finfo(found).max)) if found.kind == "f" else (-np.inf, np.inf)
 
 
 def fit_column(column: Column, values: Any) -> Coded:
@@ -224,20 +242,24 @@ def fit_column(column: Column, values: Any) -> Coded:
     present, missing = values.dropna(), bool(values.isna().any())
     if not len(present):
         raise RequestError(f"Every value of the column {column.name} is missing in the training part: drop it.")
-    made = {"name": column.name, "dtype": column.dtype, "kind": column.kind, "missing": missing}
+    made = {"name": column.name, "dtype": column.dtype, "kind": column.kind, "missing": missing, "cells": column.cells}
     if column.kind == "choice":
         used = set(present.astype(str).unique())
         return Coded(**made, options=tuple(option for option in column.options if option in used))
     read = dates if column.kind == "date" else numbers
     found = read(present, column.name, "the table")
     grain = _grain(found, DATES if column.kind == "date" else NUMBERS)
+    found = from_steps(steps_of(found, grain), grain)
     different, counts = np.unique(found, return_counts=True)
     if len(different) <= ATOMS:
-        return Coded(**made, atoms=tuple(different.tolist()), grain=grain)
-    atoms = different[counts >= COMMON * len(found)]
-    rest = found[~np.isin(found, atoms)]
-    knots = np.quantile(rest, np.linspace(0, 1, BINS * KNOTS + 1))
-    return Coded(**made, atoms=tuple(atoms.tolist()), knots=tuple(knots.tolist()), bins=BINS, grain=grain)
+        unseen = (1 + int((counts == 1).sum())) / (2 + len(found))
+        return Coded(**made, atoms=tuple(different.tolist()), grain=grain, unseen=unseen)
+    common = counts >= COMMON * len(found)
+    if not grain:  # values that would fill a piece of the rest
+        common |= counts > max(1, counts[~common].sum() / (BINS * PIECES))
+    inside = fit_knots(different[~common], counts[~common], grain, different[common])
+    atoms = tuple(different[common].tolist())
+    return Coded(**made, atoms=atoms, knots=inside.values, places=inside.places, bins=inside.bins, grain=grain)
 
 
 DATES, NUMBERS = (86400.0, 3600.0, 60.0, 1.0), (1.0, 0.1, 0.01, 0.001, 0.0001)

@@ -1,6 +1,7 @@
 """Tables too large for memory: read a part at a time, each column kept in a file that is mapped into memory."""
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from calco.data.columns import DROPPED, DTYPES, are_dates, dtype_of, moments
+from calco.data.cells import Cells, cells_of, dtype_of, gap_of, joined
+from calco.data.columns import CELLS, DROPPED, DTYPES, are_dates, finer, inexact, moments, tell_finer
+from calco.data.typed import texts
 from calco.errors import RequestError
 
 ROWS = 1 << 18
@@ -35,6 +38,8 @@ class Gathered:
         self.name, self.file, self.text, self.named = name, file, text, named
         self.kind, self.rows, self.missing = "", 0, False
         self.dtypes: set[str] = set()
+        self.cells: Cells | None = None
+        self.gap, self.finer = "", 0
         self.codes: dict[str, int] = {}
         self.fractions: list[tuple[int, int, bool]] = []  # first row, row after the last, whether they are floats
 
@@ -55,9 +60,29 @@ class Gathered:
                 self.kind = kind
                 self._write(values.iloc[:0].reindex(range(self.rows)), 0)
             self.dtypes.add(dtype_of(values))
+            self._hold(values)
+        if gone.any() and values.dtype == object:
+            self.gap = self.gap or gap_of(values)
         if self.kind:
             self._write(values, self.rows)
         self.rows += len(values)
+
+    def _hold(self, values: Any) -> None:
+        """Learn how the cells of a part are held."""
+        holds = "choice" if self.kind == "text" or self.named == "choice" else self.kind
+        cells = cells_of(values, holds)
+        self.cells = cells if self.cells is None else joined(self.cells, cells)
+        if self.kind == "number" and self.named != "choice" and inexact(values.dropna()):
+            raise Changed(self.name)
+        if values.dtype.kind == "M":
+            self.finer += finer(values.dropna(), self.name, "the table")
+
+    def held(self) -> Cells | None:
+        """How the cells of the column would be held in memory."""
+        if self.cells is None:
+            return None
+        dtype = self.dtype()
+        return dataclasses.replace(self.cells, dtype=dtype, gap=(self.gap or "float") if dtype == "object" else "")
 
     def _kind(self, present: Any) -> str:
         """What values without missing ones are: number, date or text."""
@@ -91,20 +116,15 @@ class Gathered:
         self.file.write(found.tobytes())
 
     def _coded(self, values: Any) -> np.ndarray:
-        import pandas as pd
-
-        if isinstance(values.dtype, pd.CategoricalDtype):  # in their own order, whether they occur or not
-            for text in values.dtype.categories.astype(str):
-                self.codes.setdefault(text, len(self.codes))
-        codes, texts = pd.factorize(values.astype(str).where(values.notna(), None))
-        for text in texts:
-            self.codes.setdefault(str(text), len(self.codes))
+        codes, different = texts(values)  # of categoricals in their own order, whether they occur or not
+        for text in different:
+            self.codes.setdefault(text, len(self.codes))
         if len(self.codes) > MOST:
             raise RequestError(
                 f"The column {self.name} looks like free text or a key (more than {MOST:,} different values): drop it"
                 f' (columns: {{"{self.name}": "drop"}}).'
             )
-        return np.array([*(self.codes[str(text)] for text in texts), -1], np.int32)[codes]
+        return np.array([*(self.codes[text] for text in different), -1], np.int32)[codes]
 
     def column(self) -> Any:
         """The whole column, a pandas series mapped from its file."""
@@ -113,6 +133,8 @@ class Gathered:
         if not self.kind:
             return pd.Series(np.full(self.rows, np.nan))
         self.file.flush()
+        if self.finer:
+            tell_finer(self.name, self.finer)
         if self.kind == "number":
             return self._numbers()
         if self.kind == "date":
@@ -122,7 +144,7 @@ class Gathered:
         if self.dtypes == {"bool"} and not self.missing:
             return pd.Series(_filled(codes, np.bool_, np.array([text == "True" for text in self.codes])), copy=False)
         own = any(dtype.startswith("category") for dtype in self.dtypes)
-        order = list(self.codes) if own else sorted(self.codes)
+        order = list(self.codes) if own or self.cells is None else list(self.cells.texts)
         return _categorical(codes, list(self.codes), order)
 
     def _numbers(self) -> Any:
@@ -148,8 +170,11 @@ class Gathered:
             part = values[start : start + ROWS]
             codes[start : start + ROWS] = np.where(np.isnan(part), -1, np.searchsorted(different, part))
         different = different.astype(np.int64) if "int" in self.dtype().lower() else different
-        texts = [str(value) for value in different.tolist()]
-        return _categorical(codes, texts, texts)
+        found = [str(value) for value in different.tolist()]
+        if self.cells is not None:
+            kind = "float" if different.dtype.kind == "f" else "int"
+            self.cells = dataclasses.replace(self.cells, texts=tuple(found), types=(kind,) * len(found))
+        return _categorical(codes, found, found)
 
     def dtype(self) -> str:
         """The dtype that the column would have in memory."""
@@ -212,6 +237,7 @@ def _mapped(path: Path, columns: dict[str, str], texts: set[str]) -> Any:
                 gathered[name].add(part[name])
         found = {name: column.column() for name, column in gathered.items()}
     frame = pd.DataFrame(found, copy=False)
+    frame.attrs[CELLS] = {str(name): cells for name, column in gathered.items() if (cells := column.held())}
     frame.attrs[DTYPES] = {str(name): column.dtype() for name, column in gathered.items()}
     frame.attrs[DROPPED] = [str(name) for name in dropped]
     return frame

@@ -1,13 +1,18 @@
 """Columns of a table: what each holds, inferred from its values, to be overruled by a small TOML file."""
 
+import dataclasses
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from calco.data.cells import Cells, cells_of, dtype_of
+from calco.data.typed import typed
 from calco.data.values import check_names
 from calco.errors import RequestError, one_of
 
@@ -15,8 +20,9 @@ Kind = Literal["number", "choice", "date"]
 KINDS: tuple[Kind, ...] = ("number", "choice", "date")
 OPTIONS = 500
 """Different values of a choice at most."""
-DTYPES, DROPPED = "calco.dtypes", "calco.dropped"
-"""Attributes of data frames that are mapped from disk: dtypes that columns would have in memory, columns that were not read."""
+DTYPES, CELLS, DROPPED = "calco.dtypes", "calco.cells", "calco.dropped"
+"""Attributes of data frames that are mapped from disk: dtypes that columns would have in memory and how their cells would be
+held, and columns that were not read."""
 KEY = 0.5
 """Share of different values among texts above which a column is taken for free text or a key."""
 FEW = 50
@@ -25,12 +31,14 @@ FEW = 50
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name and dtype, where ordered categoricals are told from others, what it holds, and a choice's options."""
+    """A column: its name and dtype, where ordered categoricals are told from others, what it holds, a choice's options, and how
+    cells are held, where the dtype does not say it."""
 
     name: str
     dtype: str
     kind: Kind
     options: tuple[str, ...] = ()
+    cells: Cells | None = None
 
     def told(self) -> str:
         """One line of a TOML file."""
@@ -56,9 +64,9 @@ def inferred(frame: Any, given: Mapping[str, str] | None = None, about: str = "t
             raise one_of(f"column of {about}", name, frame.columns)
         if kind not in (*KINDS, "drop"):
             raise one_of(f"kind of the column {name}", kind, (*KINDS, "drop"))
-    before = frame.attrs.get(DTYPES, {})
+    before = frame.attrs.get(CELLS, {})
     found = [
-        _column(frame[name], given.get(str(name)), about, before.get(str(name), ""))
+        _column(frame[name], given.get(str(name)), about, before.get(str(name)))
         for name in frame.columns
         if given.get(str(name)) != "drop"
     ]
@@ -67,31 +75,30 @@ def inferred(frame: Any, given: Mapping[str, str] | None = None, about: str = "t
     return found
 
 
-def _column(values: Any, kind: str | None, about: str, before: str = "") -> Column:
-    """What a column holds; `before` is the dtype that it would have in memory, where it is mapped from disk."""
-    name, dtype = str(values.name), before or dtype_of(values)
+def _column(values: Any, kind: str | None, about: str, before: Cells | None = None) -> Column:
+    """What a column holds; `before` is how its cells would be held in memory, where it is mapped from disk.
+
+    One of which the kind is known may be empty, as that of a few new rows.
+    """
+    name = str(values.name)
     present = values.dropna()
-    if not len(present):
+    if not len(present) and kind is None:
         raise RequestError(f"Every value of the column {name} of {about} is missing: drop it.")
-    kind = kind or _kind(present, name, about, dtype)
-    if kind == "number":
-        numbers(present, name, about)
-        return Column(name, dtype, "number")
-    if kind == "date":
-        dates(present, name, about)
-        return Column(name, dtype, "date")
-    options = _options(present)
+    told: Any = kind or _kind(present, name, about, before.dtype if before else dtype_of(values))
+    cells = before or cells_of(values, told)
+    if told != "choice":
+        (numbers if told == "number" else dates)(present, name, about)
+        return Column(name, cells.dtype, told, (), cells)
+    used = typed(present)
+    table = dict(zip(cells.texts, cells.types, strict=True)) or used
+    options = tuple(text for text in table if text in used)
     if len(options) > OPTIONS:
         raise RequestError(
             f"The column {name} of {about} has {len(options):,} different values, more than the {OPTIONS} that a choice may"
             ' have: drop it, or call it a number (columns: {"' + name + '": "number"}).'
         )
-    return Column(name, dtype, "choice", options)
-
-
-def dtype_of(values: Any) -> str:
-    """The dtype of a column, where ordered categoricals are told from others."""
-    return str(values.dtype) + (", ordered" if getattr(values.dtype, "ordered", False) else "")
+    listed = dataclasses.replace(cells, texts=tuple(table), types=tuple(table.values()))
+    return Column(name, cells.dtype, "choice", options, listed)
 
 
 def _kind(present: Any, name: str, about: str, told: str) -> Kind:
@@ -102,20 +109,32 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
         return "choice"
     if dtype.kind == "M":
         return "date"
-    if dtype.kind in "iuf":
+    if dtype.kind in "iuf" and exact(present):
         values = present.to_numpy()
         if dtype.kind in "iu" and len(values) >= FEW and (np.diff(values) == 1).all():
             raise RequestError(f"The column {name} of {about} counts the rows, as a key does: drop it, or say what it holds.")
         return "number"
     if dtype.kind == "m":
         raise RequestError(f"The column {name} of {about} holds durations: turn them into numbers, such as seconds.")
+    if dtype.kind == "c":
+        raise RequestError(f"The column {name} of {about} holds complex numbers: give their parts as two columns.")
     text = present if isinstance(dtype, pd.CategoricalDtype) else present.astype(str)
     counts: Any = text.value_counts()
     counts = counts[counts > 0]
     as_number: Any = pd.notna(pd.to_numeric(counts.index.astype(str), errors="coerce"))
     share = counts[as_number].sum() / len(text)
-    if share == 1 and text is not present and not present.map(lambda v: isinstance(v, str)).any():
-        return "number"
+    mapped = text is present and told.lower().startswith(("int", "uint"))  # as text, since float64 does not hold it
+    if share == 1 and mapped:
+        text = present = present.astype(object).map(int)
+    if share == 1 and (mapped or (text is not present and not present.map(lambda v: isinstance(v, str)).any())):
+        if exact(present):
+            return "number"
+        if len(counts) > FEW:  # as categories these are keys
+            raise RequestError(
+                f"The column {name} of {about} holds {inexact(present)}, and {len(counts):,} different values: drop it if it is"
+                " a key, or subtract a number from it."
+            )
+        return "choice"
     if 0.5 <= share < 1:
         row = text.index[text.isin(counts.index[~as_number]).to_numpy().argmax()]
         raise RequestError(
@@ -134,24 +153,33 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
 
 
 def are_dates(values: Any) -> bool:
-    """Whether all of some values, as text, are dates."""
+    """Whether all of some values, as text, are dates; few digits alone, which may be a year or a code, are none."""
     import pandas as pd
 
-    read: Any = pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601", utc=True)
+    text = values.astype(str)
+    if any(len(one) < 8 and one.isdecimal() for one in text):
+        return False
+    read: Any = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
     return bool(read.notna().all())
 
 
-def _options(present: Any) -> tuple[str, ...]:
-    """Different values as text: in the order of a categorical, by value, or as text sorts."""
-    import pandas as pd
+def exact(present: Any) -> bool:
+    """Whether float64 holds numbers, a column without missing values, as they are."""
+    return not inexact(present)
 
-    if isinstance(present.dtype, pd.CategoricalDtype):
-        used = set(present.unique())
-        return tuple(str(option) for option in present.cat.categories if option in used)
-    try:
-        return tuple(str(value) for value in sorted(present.unique()))
-    except TypeError:
-        return tuple(sorted(set(present.astype(str))))
+
+def inexact(present: Any) -> str:
+    """The first number of a column that float64 does not hold as it is, told with its row; "" where there is none."""
+    if present.dtype.kind in "fb":
+        return ""
+    different = present
+    if present.dtype.kind in "iu":
+        different = different[(different > 2**53) | (different < -(2**53))]
+    for row, value in different.drop_duplicates().items():
+        held = Decimal(repr(float(value))) if isinstance(value, Decimal) else type(value)(float(value))
+        if held != value:
+            return f"numbers that float64 cannot tell from others (row {row}: {value})"
+    return ""
 
 
 def numbers(present: Any, name: str, about: str) -> np.ndarray:
@@ -176,6 +204,8 @@ def dates(present: Any, name: str, about: str) -> np.ndarray:
     Raises:
         RequestError: one is no date.
     """
+    if len(present) and present.dtype.kind in "iufb":
+        raise RequestError(f"The column {name} of {about} is to be a date, and holds numbers: turn them into dates first.")
     try:
         return moments(present).astype(np.int64) / 1e6
     except (ValueError, TypeError) as error:
@@ -190,8 +220,30 @@ def moments(values: Any) -> np.ndarray:
     """
     import pandas as pd
 
+    if isinstance(values.dtype, pd.PeriodDtype):
+        values = values.dt.to_timestamp()
     stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind in "OU" else None)
     return stamps.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+
+
+def finer(values: Any, name: str, about: str) -> int:
+    """How many of a column of dates without missing values lie between the microseconds, or what of those has room."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.PeriodDtype):
+        values = values.dt.to_timestamp()
+    stamps: Any = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind in "OU" else None)
+    held = np.round(dates(values, name, about) * 1e6).astype(np.int64).astype("datetime64[us]")
+    return int((stamps.dt.tz_localize(None).to_numpy() != held).sum())
+
+
+def tell_finer(name: str, count: int) -> None:
+    """Warn of dates that are learned to the microsecond and are finer."""
+    warnings.warn(
+        f"The column {name} holds {count:,} dates finer than a microsecond: they are learned to the microsecond.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def read_columns(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from calco.data.columns import DTYPES
 from calco.data.masks import MaskedSource
 from calco.data.source import ArraySource, Source
-from calco.data.values import check_names, numpy_type, room
+from calco.data.values import check_exact, check_names, labels_in, numpy_type, room
 from calco.errors import RequestError
 
 MAPPED_FROM, MAPPED_TABLE = 1 << 30, 1 << 28
@@ -139,7 +139,7 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     """A data frame of numbers as vectors.
 
     Raises:
-        RequestError: two columns have one name.
+        RequestError: two columns have one name, or numbers of several dtypes are beyond what float64, where they meet, holds.
     """
     check_names(frame, about)
     names = tuple(str(c) for c in frame.columns)
@@ -149,8 +149,10 @@ def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) ->
     kind = numpy_type(dtypes[0]) if len(set(dtypes)) == 1 else np.dtype(np.float64)
     values = room((len(frame), len(names)), kind)
     for i, name in enumerate(frame.columns):
+        if kind.kind == "f":
+            check_exact(frame[name].to_numpy(), names[i])
         values[:, i] = frame[name].to_numpy()
-    return ArraySource(values, y, names=names, dtypes=dtypes, open=open, about=about)
+    return ArraySource(values, y, names=names, dtypes=dtypes, column_labels=labels_in(frame), open=open, about=about)
 
 
 def plain(frame: Any) -> bool:

@@ -1,6 +1,5 @@
-"""Folders of images: decoded by workers, kept as one uint8 array, or decoded batch by batch where that would be too large."""
+"""Folders of images: decoded by workers, kept as one array, or decoded batch by batch where that would be too large."""
 
-import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -10,22 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.cache import keep, recall
+from calco.data.contents import WORKERS, digests
+from calco.data.decoding import SUFFIXES, Corrupt, decode
 from calco.data.labels import encode_labels
 from calco.data.source import ArraySource, Raw
 from calco.errors import RequestError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 IN_MEMORY = 4 << 30
 """Decoded bytes up to which a folder is held in memory."""
 
-WORKERS = min(16, 4 * (os.cpu_count() or 1))
-
-
-def cache_folder() -> Path:
-    """Where decoded folders are kept: CALCO_CACHE, else the user's cache folder."""
-    if os.environ.get("CALCO_CACHE"):
-        return Path(os.environ["CALCO_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "calco"
+DECODING = 1
+"""To be counted up where the same files give other values than before: the cache then holds them anew."""
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -55,40 +50,6 @@ def files_below(folder: Path, endings: tuple[str, ...], what: str) -> list[Path]
     return files
 
 
-class Corrupt(RequestError):
-    """An image that cannot be read, and may be skipped."""
-
-
-def decode(path: Path, size: tuple[int, int] | None, mode: str | None) -> np.ndarray:
-    """One image as uint8, (height, width) or (height, width, channels).
-
-    Raises:
-        Corrupt: it is corrupt or truncated.
-        RequestError: it has more than 8 bits a channel.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":  # Pillow would clip them to 255
-                raise RequestError(
-                    f"{path} has more than 8 bits a channel (mode {image.mode}): convert the images to 8 bits,"
-                    " or give them as one npy file."
-                )
-            if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")
-                mode = mode or "RGB"
-            if mode or image.mode not in ("L", "RGB", "RGBA", "LA"):
-                image = image.convert(mode or ("L" if image.mode == "1" else "RGB"))
-            if size:
-                image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC)
-            return np.asarray(image, dtype=np.uint8)
-    except RequestError:
-        raise
-    except Exception as error:  # decoders meet broken files with errors of many kinds
-        raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it, or give skip_corrupt.") from error
-
-
 class Folder:
     """A folder of images that is decoded batch by batch."""
 
@@ -103,11 +64,14 @@ class Folder:
         y: Any,
         size: tuple[int, int] | None,
         mode: str | None,
-        shape: tuple[int, ...],
-        described: dict[str, Any],
+        first: np.ndarray,
+        key: str,
+        about: dict[str, Any],
     ) -> None:
-        self.files, self.size, self.mode, self.shape, self.described = files, size, mode, shape, described
+        self.files, self.size, self.mode, self.first, self.about = files, size, mode, _kind(first), about
         self.y, self.classes, self.labels = encode_labels(y, len(files))
+        told = hashlib.sha256(f"{key} {self.classes}".encode() + (b"" if self.y is None else self.y.tobytes()))
+        self.fingerprint = told.hexdigest()
         self.pool = ThreadPoolExecutor(WORKERS)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,34 +87,49 @@ class Folder:
     def take(self, rows: np.ndarray) -> Raw:
         """Some images, decoded by several threads at once."""
         images = list(self.pool.map(lambda i: decode(self.files[i], self.size, self.mode), rows))
-        check_alike([self.files[i] for i in rows], images, self.shape)
+        check_alike([self.files[i] for i in rows], images, self.first)
         return Raw(np.stack(images), None if self.y is None else self.y[rows])
 
     def describe(self) -> dict[str, Any]:
-        """What it is; the fingerprint is over names, sizes and times of change of the files."""
-        return self.described
+        """What it is; the fingerprint is of the contents of the files, and the labels."""
+        return {"n": len(self), "fingerprint": self.fingerprint, **self.about}
 
 
-def check_alike(files: list[Path], images: list[np.ndarray], usual: tuple[int, ...] | None = None) -> None:
-    """Raise unless all images have one size and as many channels: these, or those of most.
+Kind = tuple[tuple[int, ...], str]
+"""Shape and dtype of an image."""
+
+
+def _kind(image: np.ndarray) -> Kind:
+    return image.shape, str(image.dtype)
+
+
+def check_alike(files: list[Path], images: list[np.ndarray], usual: Kind | None = None) -> None:
+    """Raise unless all images have one size, depth and as many channels: these, or those of most.
 
     Raises:
         RequestError: with some that differ from the most frequent.
     """
-    shapes = [image.shape for image in images]
-    usual = usual or Counter(shapes).most_common(1)[0][0]
-    odd = [(f, s) for f, s in zip(files, shapes, strict=True) if s != usual]
+    kinds = [_kind(image) for image in images]
+    usual = usual or Counter(kinds).most_common(1)[0][0]
+    odd = [(file, kind) for file, kind in zip(files, kinds, strict=True) if kind != usual]
     if odd:
-        named = ", ".join(f"{f.name} {_shape(s)}" for f, s in odd[:5])
+        named = ", ".join(f"{printable(file.name)} {_words(kind)}" for file, kind in odd[:5])
         raise RequestError(
-            f"{len(odd)} of {len(images)} images are not {_shape(usual)} like the others: {named}."
+            f"{len(odd)} of {len(images)} images are not {_words(usual)} like the others: {named}."
             " Give a size (height and width) to fit them to, and a mode (L or RGB) where channels differ."
         )
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _words(kind: Kind) -> str:
+    shape, dtype = kind
     channels = shape[2] if len(shape) == 3 else 1
-    return f"{shape[0]}x{shape[1]} with {channels} channel{'s' * (channels > 1)}"
+    depth = "" if dtype == "uint8" else f" of {dtype}"
+    return f"{shape[0]}x{shape[1]} with {channels} channel{'s' * (channels > 1)}{depth}"
+
+
+def printable(name: str) -> str:
+    """A name of a file as text that can be written: bytes that are no UTF-8 become such as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def open_folder(
@@ -161,33 +140,56 @@ def open_folder(
     Raises:
         RequestError: there are no images, one is corrupt, or they differ in size or channels.
     """
-    files = image_files(folder)
-    key = _key(folder, files, size, mode, skip_corrupt)
-    whole = files
-    if skip_corrupt:
-        files = _readable(files, size, mode)
-    skipped = [path.relative_to(folder).as_posix() for path in sorted(set(whole) - set(files))]
-    if skipped and y is not None and len(y) == len(whole):
-        y = np.asarray(y)[np.isin([str(path) for path in whole], [str(path) for path in files])]
+    whole = image_files(folder)
+    contents, asked = b"".join(digests(folder, whole)), repr((size, mode, skip_corrupt)).encode()
+    held = _decoded(contents + asked, whole, size, mode, skip_corrupt)
+    files = [whole[row] for row in held["rows"]]
+    if y is not None and len(y) == len(whole):
+        y = np.asarray(y)[held["rows"]]
     if y is None and all(path.parent != folder for path in files):
-        y = [path.relative_to(folder).parts[0] for path in files]
-    about = f"the folder {folder.name}"
-    first = decode(files[0], size, mode)
-    if first.nbytes * len(files) > IN_MEMORY:
-        described = {"about": about, "n": len(files), "fingerprint": key, "skipped": skipped, "open": open}
-        return Folder(files, y, size, mode, first.shape, described)
-    return ArraySource(_cached(key, files, size, mode), y, open=open, about=about, more={"skipped": skipped})
+        y = [printable(path.relative_to(folder).parts[0]) for path in files]
+    skipped = [printable(path.relative_to(folder).as_posix()) for path in sorted(set(whole) - set(files))]
+    about = f"the folder {printable(folder.name)}"
+    if "images" in held:
+        return ArraySource(held["images"], y, open=open, about=about, more={"skipped": skipped})
+    described = {"about": about, "skipped": skipped, "open": open}
+    return Folder(files, y, size, mode, held["first"], hashlib.sha256(contents + asked).hexdigest(), described)
 
 
-def _key(folder: Path, files: list[Path], *options: Any) -> str:
-    digest = hashlib.sha256(repr(options).encode())
-    for path in files:
-        stat = path.stat()
-        digest.update(f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def _decoded(
+    made_of: bytes, files: list[Path], size: tuple[int, int] | None, mode: str | None, skip_corrupt: bool
+) -> dict[str, np.ndarray]:
+    """Which files can be read, their `rows`, and all `images`; only the `first` where all would be too large.
+
+    They are kept in the cache by what they are made of: the contents of the files, how they are read, and by what.
+    """
+    import PIL
+
+    key = hashlib.sha256(f"{DECODING} {PIL.__version__} ".encode() + made_of).hexdigest()
+    kept = recall("images", key)
+    if kept is not None:
+        return kept
+    rows = _readable(files, size, mode) if skip_corrupt else np.arange(len(files))
+    found, read = {"rows": rows}, [files[row] for row in rows]
+    first = decode(read[0], size, mode)
+    if first.nbytes * len(read) > IN_MEMORY:
+        found["first"] = first
+    else:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            images = list(pool.map(lambda path: decode(path, size, mode), read))
+        check_alike(read, images)
+        found["images"] = np.stack(images)
+    keep("images", key, **found)
+    return found
 
 
-def _readable(files: list[Path], size: tuple[int, int] | None, mode: str | None) -> list[Path]:
+def _readable(files: list[Path], size: tuple[int, int] | None, mode: str | None) -> np.ndarray:
+    """Rows of the files that are not corrupt.
+
+    Raises:
+        RequestError: all are.
+    """
+
     def good(path: Path) -> bool:
         try:
             decode(path, size, mode)
@@ -196,31 +198,7 @@ def _readable(files: list[Path], size: tuple[int, int] | None, mode: str | None)
         return True
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        kept = [path for path, fine in zip(files, pool.map(good, files), strict=True) if fine]
-    if not kept:
+        rows = np.flatnonzero(list(pool.map(good, files)))
+    if not len(rows):
         raise RequestError(f"None of the {len(files)} images can be read.")
-    return kept
-
-
-def _cached(key: str, files: list[Path], size: tuple[int, int] | None, mode: str | None) -> np.ndarray:
-    path = cache_folder() / f"{key[:32]}.npy"
-    try:
-        images = np.load(path, allow_pickle=False)
-        if len(images) == len(files) and images.dtype == np.uint8 and images.ndim in (3, 4):
-            return images
-    except (OSError, ValueError, EOFError):
-        pass
-    with ThreadPoolExecutor(WORKERS) as pool:
-        decoded = list(pool.map(lambda f: decode(f, size, mode), files))
-    check_alike(files, decoded)
-    images = np.stack(decoded)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:  # the cache only saves time: a disk that is full or read-only does no harm
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            np.save(file, images, allow_pickle=False)
-        os.replace(aside, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-    return images
+    return rows

@@ -9,6 +9,8 @@ import numpy as np
 from calco.data.columns import Column, inferred
 from calco.data.labels import encode_labels
 from calco.data.source import Raw
+from calco.data.typed import texts
+from calco.data.values import check_names, labels_in
 from calco.errors import RequestError
 
 
@@ -40,10 +42,13 @@ class TableSource:
     ) -> None:
         if not len(frame):
             raise RequestError(f"{about} has no rows: there is nothing to learn from.")
+        check_names(frame, about)
+        labels = dict(zip(frame.columns.map(str), labels_in(frame), strict=False))
         frame = frame.rename(columns=str).reset_index(drop=True)
         self.plan: tuple[Column, ...] = tuple(inferred(frame, columns, about))
         self.names = tuple(column.name for column in self.plan)
         self.dtypes = tuple(column.dtype for column in self.plan)
+        self.column_labels = tuple(labels[name] for name in self.names if labels)
         self.frame = _quick(frame[list(self.names)], self.plan)
         self.y, self.classes, self.labels = encode_labels(y, len(frame))
         self.open, self.about, self._fingerprint = open, about, ""
@@ -82,7 +87,9 @@ def _quick(frame: Any, plan: tuple[Column, ...]) -> Any:
     for column in plan:
         values = frame[column.name]
         if column.kind == "choice" and not isinstance(values.dtype, pd.CategoricalDtype):
-            text = values.astype(str).where(values.notna(), None)
-            values = pd.Series(pd.Categorical(text, categories=list(column.options)))
+            codes, different = texts(values)
+            place = {option: i for i, option in enumerate(column.options)}
+            codes = np.array([*(place.get(text, -1) for text in different), -1])[codes]  # some of Arrow do not occur
+            values = pd.Series(pd.Categorical.from_codes(codes, list(column.options)))
         made[column.name] = values
     return pd.DataFrame(made, copy=False)

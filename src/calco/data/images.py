@@ -11,9 +11,12 @@ from torch import Tensor
 
 from calco.data.labels import TEXT
 from calco.data.source import Source
-from calco.data.values import as_tensor, check_finite, check_levels, chunks, size_of, within
+from calco.data.values import as_tensor, check_depth, check_finite, check_levels, check_scale, chunks, size_of, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece
+
+LARGE = 1e30
+"""Values up to which float32 is precise enough for a range that begins at 0."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,13 @@ class ImageSchema:
         return np.full(len(x), -math.prod(self.shape) * math.log(self.high - self.low))
 
     def encode(self, raw: Any) -> Tensor:
-        """Raw images to float32 of shape (n, channels, height, width) in [0, 1].
+        """Raw images to float32 of shape (n, channels, height, width), in [0, 1] where they lie in the range of the training.
+
+        Values beyond it lie beyond [0, 1]: nothing is clipped. Of a range of more than 2^24 steps neighbors become one.
 
         Raises:
-            RequestError: their size or channels are others than those trained on, or a value is not finite or is none of
-                the grey levels.
+            RequestError: their size or channels are others than those trained on, or a value is not finite, is none of
+                the grey levels, or lies so far off that it is of another scale.
         """
         raw = np.asarray(raw)
         if raw.ndim == 3:
@@ -81,9 +86,13 @@ class ImageSchema:
                 f"These images are {size_of(raw)}; the model knows {self.height} x {self.width} x {self.channels}."
             )
         check_finite(raw)
+        check_depth(raw, self.dtype, self.high)
         if self.levels:
             check_levels(raw, self.low, self.high, self.levels)
-        exact = torch.float64 if raw.dtype.itemsize > 2 and self.low else torch.float32  # a small range far from 0
+        else:
+            check_scale(raw, self.low, self.high)
+        # Of a small range far from 0, or of one that float32 does not hold.
+        exact = torch.float64 if raw.dtype.itemsize > 2 and (self.low or self.high > LARGE) else torch.float32
         x = as_tensor(raw).permute(0, 3, 1, 2)
         x = x.to(exact, memory_format=torch.contiguous_format, copy=True)  # never the caller's own memory
         if self.low:
@@ -131,6 +140,8 @@ def fit_images(source: Source, first: np.ndarray) -> ImageSchema:
     low, high, extremes = _range(source)
     if high <= low:
         raise RequestError(f"Every pixel is {low:g}: there is nothing to learn.")
+    if high - low == math.inf:
+        raise RequestError(f"Pixels go from {low:g} to {high:g}, a range too wide for numbers: scale them down.")
     kind, levels = first.dtype.kind, source.levels
     if levels is not None:
         low, high = 0.0, float(levels - 1)

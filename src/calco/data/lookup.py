@@ -23,8 +23,8 @@ class LookedUp:
     def __init__(self, source: Source, schema: TableSchema) -> None:
         self.source = source
         self.classes, self.names, self.dtypes, self.levels, self.slow = source.classes, source.names, source.dtypes, None, False
-        binned = sum(bool(column.bins) for column in schema.coded)
-        self.rows = Rows(room((len(source), len(schema.coded)), np.int32), room((len(source), binned), np.float32))
+        scored = sum(column.scored for column in schema.coded)
+        self.rows = Rows(room((len(source), len(schema.coded)), np.int32), room((len(source), scored), np.float32))
         labels = []
         for start in range(0, len(source), CHUNK):
             part = slice(start, min(start + CHUNK, len(source)))

@@ -5,6 +5,8 @@ All masks are read and checked before anything is trained on them; what is wrong
 
 import copy
 import hashlib
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,10 @@ from calco.data.values import check_finite
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
 
+CLASSES = 1 << 16
+"""Classes at most: a png of 16 bits holds the index of each."""
+PART = 1 << 22
+"""Places of a mask that are counted at once."""
 VOID = 255
 """The value of places to ignore, where nothing else is said: what most sets of images take."""
 
@@ -61,6 +67,7 @@ class MaskedSource:
         problems = [text for text in map(self._misfit, self.called, examples, masks) if text]
         refuse(problems, len(examples), "Each mask has the size of its example, without channels.")
         self.classes = tuple(str(name) for name in classes) or tuple(str(i) for i in range(self._highest(masks) + 1))
+        self._check_classes()
         self.x: Any = examples
         self.y, self.pixels, self.company = self._indexed(masks)
         self._fingerprint = ""
@@ -87,23 +94,44 @@ class MaskedSource:
                 f"Masks hold {held}: most classes from 0 to {max(values)} are nowhere. {objects}"
                 " If these are classes, number them from 0 without gaps, or name them all in a classes.txt."
             )
+        gaps = [str(i) for i in range(max(values)) if i not in values and i != self.ignore]
+        if gaps:
+            warnings.warn(
+                f"Masks hold {held}, and nowhere {', '.join(gaps[:6])}{', ...' * (len(gaps) > 6)}: what learns from them never"
+                " sees those classes. Number classes from 0 without gaps, or name all of them in a classes.txt.",
+                stacklevel=2,
+            )
         return max(values)
+
+    def _check_classes(self) -> None:
+        twice = [name for name, times in Counter(self.classes).items() if times > 1]
+        refuse(twice, len(self.classes), "Give each a name of its own.", "classes have more than one number")
+        if len(self.classes) > CLASSES:
+            raise RequestError(f"There are {len(self.classes):,} classes: up to {CLASSES:,} can be told apart.")
+        if self.ignore == VOID < len(self.classes):
+            raise RequestError(
+                f"{VOID} is a class of its own among these {len(self.classes)} ({self.classes[VOID]}), and the value to ignore:"
+                " give another value to ignore, -1 where nothing is (ignore_index where the data are opened)."
+            )
 
     def _indexed(self, masks: Any) -> tuple[list[np.ndarray], tuple[int, ...], tuple[int, ...]]:
         """Masks as class indices, and how many places each class has, and the examples that hold it."""
         count, indexed, problems = len(self.classes), [], []
         pixels, company = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        kind = np.int16 if count < 2**15 else np.int32
         for name, mask in zip(self.called, masks, strict=True):
             known = mask != self.ignore
-            values = mask[known].astype(np.int64)
-            odd = np.unique(values[(values < 0) | (values >= count)])
+            values = mask[known]
+            odd = np.unique(values[(values < 0) | (values >= count)]) if values.size else values
             if len(odd):
                 problems.append(f"{name}: {', '.join(map(str, odd[:5]))}")
                 continue
-            found = np.bincount(values, minlength=count)
+            parts = (values[i : i + PART].astype(np.int64) for i in range(0, len(values), PART))
+            found = sum((np.bincount(part, minlength=count) for part in parts), np.zeros(count, np.int64))
             pixels += found
             company += np.where(found > 0, found.sum(), 0)
-            indexed.append(np.where(known, mask.astype(np.int16), np.int16(IGNORED)))
+            indexed.append(np.full(mask.shape, IGNORED, kind))
+            indexed[-1][known] = values
         hint = f"Values are 0 to {count - 1} ({', '.join(self.classes[:3])}, ...), or {self.ignore} for places to ignore."
         refuse(problems, len(masks), hint, "masks hold values that are no class")
         return indexed, tuple(map(int, pixels)), tuple(map(int, company))

@@ -1,6 +1,7 @@
-"""Files of examples and of masks, the two matched by the stems of their names."""
+"""Examples with masks, and examples to find masks of: from folders, files and arrays."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,111 +9,31 @@ from typing import Any
 
 import numpy as np
 
+from calco.data.contents import WORKERS
+from calco.data.decoding import SUFFIXES, decode, opened
 from calco.data.files import read_npy
-from calco.data.folder import IN_MEMORY, SUFFIXES, WORKERS, Corrupt, decode, files_below
+from calco.data.folder import IN_MEMORY, printable
+from calco.data.mask_files import Listed, read_classes, read_mask
 from calco.data.masks import VOID, MaskedSource, refuse
+from calco.data.pairing import example_files, pairs, stem
+from calco.data.values import unmasked
+from calco.data.volumes import VOLUMES, read_volume
 from calco.errors import RequestError
 
-VOLUMES = (".npy", ".nii", ".nii.gz")
-ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_L")
-"""What may follow the stem of an example in the name of its mask."""
 
-
-def stem(path: Path) -> str:
-    """A file's name without its suffix, or both of them for .nii.gz."""
-    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
-
-
-def example_files(folder: Path) -> list[Path]:
-    """Images and volumes below a folder, sorted; hidden ones are left out.
-
-    Raises:
-        RequestError: there is none.
-    """
-    return files_below(folder, (*SUFFIXES, *VOLUMES), "images or volumes")
-
-
-def partners(examples: list[Path], masks: list[Path]) -> list[Path]:
-    """The mask of each example, by stem.
-
-    Raises:
-        RequestError: one has no mask, a mask has no example, or two files share a stem.
-    """
-    by_stem: dict[str, Path] = {}
-    for kind, files in (("examples", examples), ("masks", masks)):
-        stems = [stem(path) for path in files]
-        twice = sorted({s for s in stems if stems.count(s) > 1}) if len(set(stems)) < len(stems) else []
-        refuse(twice, len(files), "Give each a name of its own.", f"{kind} share their names with others")
-        by_stem = dict(zip(stems, files, strict=True))
-    found = {
-        stem(e): next((by_stem[stem(e) + end] for end in ("", *ENDINGS) if stem(e) + end in by_stem), None) for e in examples
-    }
-    missing = [e.name for e in examples if found[stem(e)] is None]
-    refuse(missing, len(examples), "Examples and masks are matched by the stems of their names.", "examples have no mask")
-    unused = sorted(path.name for path in set(masks) - set(found.values()))
-    refuse(unused, len(masks), "Examples and masks are matched by the stems of their names.", "masks have no example")
-    return [path for path in found.values() if path is not None]
-
-
-def read_example(path: Path, mode: str | None = None) -> np.ndarray:
+def read_example(path: Path, mode: str | None = None, *, asked: bool = True) -> np.ndarray:
     """One image, signal or volume.
+
+    Args:
+        path: the file.
+        mode: L, LA, RGB or RGBA, to convert an image to.
+        asked: whether somebody asked for that; else nothing may be lost by it.
 
     Raises:
         RequestError: it cannot be read.
     """
-    if path.suffix.lower() == ".npy":
-        return read_npy(path)
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        return _read_nifti(path)
-    return decode(path, None, mode)
-
-
-def _read_nifti(path: Path) -> np.ndarray:
-    try:
-        import nibabel
-    except ImportError as error:
-        raise RequestError(f"To read {path.name} calco needs nibabel: pip install 'calco[volumes]'.") from error
-    try:
-        return np.asanyarray(nibabel.load(path).dataobj)  # pyright: ignore[reportAttributeAccessIssue]
-    except Exception as error:  # damaged files raise what their damage leads to
-        raise Corrupt(f"{path} is not a readable NIfTI file: {error}.") from error
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """A mask of whole numbers: indices of a palette, grey levels, or an array.
-
-    Raises:
-        RequestError: it cannot be read, or has colours in place of numbers.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        mask = read_example(path)
-        return mask.astype(np.int64) if mask.dtype.kind == "f" and (mask == mask.round()).all() else mask
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
-                raise RequestError(f"{path} is a picture in colours ({image.mode}): masks hold class numbers, or a palette.")
-            return np.asarray(image).astype(np.int32)
-    except RequestError:
-        raise
-    except Exception as error:
-        raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it.") from error
-
-
-def read_classes(*folders: Path) -> tuple[str, ...]:
-    """Names from the first classes.txt in these folders: one a line in order, or each behind its number; () without one."""
-    path = next((folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()), None)
-    if path is None:
-        return ()
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    numbered = [line.split(maxsplit=1) for line in lines]
-    if all(len(parts) == 2 and parts[0].isdigit() for parts in numbered):
-        names = {int(number): name for number, name in numbered}
-        if sorted(names) != list(range(len(names))):
-            raise RequestError(f"{path} skips or repeats a number: give the classes the numbers 0 to {len(names) - 1}.")
-        return tuple(names[i] for i in range(len(names)))
-    return tuple(lines)
+    image = path.suffix.lower() in SUFFIXES
+    return decode(path, None, mode, asked=asked) if image else read_volume(path)
 
 
 class Decoded(Sequence[np.ndarray]):
@@ -133,10 +54,10 @@ class Decoded(Sequence[np.ndarray]):
                 yield from pool.map(self.read, self.files[start : start + 4 * WORKERS])
 
 
-def read_all(files: list[Path], read: Callable[[Path], np.ndarray]) -> Sequence[np.ndarray]:
-    """All files, in memory where they fit."""
+def read_all(files: list[Path], read: Callable[[Path], np.ndarray], size: int) -> Sequence[np.ndarray]:
+    """All files, in memory where their `size` in bytes fits."""
     lazy = Decoded(files, read)
-    return lazy if lazy[0].nbytes * len(files) > IN_MEMORY else list(lazy)
+    return lazy if size > IN_MEMORY else list(lazy)
 
 
 def open_masked(
@@ -153,7 +74,7 @@ def open_masked(
 
     Args:
         data: a folder of images or volumes, an npy file, an array (n, ...) or a list of arrays.
-        masks: the same of masks.
+        masks: the same of masks, perhaps in the same folder; what masked arrays mask is ignored.
         ignore: the value of places that do not count.
         instances: all that is not 0 is an object, numbered or 255: learn objects against the rest.
         classes: their names; those of a classes.txt where not given.
@@ -163,7 +84,7 @@ def open_masked(
     Raises:
         RequestError: something is missing, cannot be read, or does not fit.
     """
-    called, about, listed = [], "the examples", tuple[str, ...]()
+    called, about, listed = [], "the examples", Listed()
     if isinstance(data, (str, os.PathLike)) != isinstance(masks, (str, os.PathLike)):
         raise RequestError("Give examples and masks alike: two paths, or two arrays.")
     if isinstance(data, (str, os.PathLike)):
@@ -173,59 +94,90 @@ def open_masked(
                 raise RequestError(f"There is no file or folder {path}.")
         if examples_at.is_dir() != masks_at.is_dir():
             raise RequestError(f"Give two folders or two files: {examples_at} and {masks_at} are one of each.")
-        files = example_files(examples_at) if examples_at.is_dir() else [examples_at]
-        about = f"the folder {examples_at.name}" if examples_at.is_dir() else examples_at.name
         if examples_at.is_dir():
-            found = partners(files, example_files(masks_at))
-            called, listed = [path.name for path in files], read_classes(masks_at, examples_at, masks_at.parent)
-            mode = mode or _common_mode(files)
-            data, masks = read_all(files, lambda path: read_example(path, mode)), read_all(found, read_mask)
+            files, found = pairs(examples_at, masks_at)
+            about, called = f"the folder {printable(examples_at.name)}", [str(path.relative_to(examples_at)) for path in files]
+            listed = read_classes(masks_at, examples_at, masks_at.parent)
+            data, masks = _images(files, mode), _masks(found, listed.table(classes or listed.names, ignore))
         else:
-            data, masks = read_npy(examples_at), read_npy(masks_at)
+            about, data, masks = examples_at.name, read_npy(examples_at), read_npy(masks_at)
+    names = listed.names
     if instances:
         masks = [(np.asarray(mask) > 0).astype(np.uint8) for mask in masks]
-        listed = ("background", "object")
-    if listed and ignore == len(listed) - 1:
-        listed = listed[:-1]  # the last of the list names the places to ignore
-    return MaskedSource(data, masks, classes=classes or listed, ignore=ignore, called=called, about=about, open=open)
+        names = ("background", "object")
+    if names and ignore == len(names) - 1:
+        names = names[:-1]  # the last of the list names the places to ignore
+    masks = unmasked(masks, ignore)
+    return MaskedSource(data, masks, classes=classes or names, ignore=ignore, called=called, about=about, open=open)
 
 
-def _common_mode(files: list[Path]) -> str | None:
-    """RGB for images of which one has colours, else what they are."""
-    from PIL import Image
-
-    modes = set()
-    for path in files:
-        if path.suffix.lower() in SUFFIXES:
-            try:
-                with Image.open(path) as image:
-                    modes.add("L" if image.mode in ("L", "1") else "RGB")
-            except Exception as error:
-                raise Corrupt(f"{path} is corrupt or truncated ({error}): mend or remove it.") from error
-    return "RGB" if "RGB" in modes else None
+def _images(files: list[Path], mode: str | None) -> Sequence[np.ndarray]:
+    """Images and volumes: in the mode asked for, else in one that keeps what all hold."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        modes, sizes = zip(*pool.map(_header, files), strict=True)
+    common = mode or _common_mode(files, modes)
+    return read_all(files, lambda path: read_example(path, common, asked=mode is not None), sum(sizes))
 
 
-def open_examples(data: Any, schema: Any) -> tuple[list[str], Sequence[np.ndarray]]:
+def _masks(files: list[Path], table: dict[tuple[int, ...], int]) -> Sequence[np.ndarray]:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        sizes = [size for _, size in pool.map(_header, files)]
+    return read_all(files, lambda path: read_mask(path, table), sum(sizes))
+
+
+def _header(path: Path) -> tuple[str, int]:
+    """The mode of an image, and bytes that it takes decoded."""
+    if path.suffix.lower() not in SUFFIXES:
+        return "", path.stat().st_size
+    with opened(path) as image:
+        return image.mode, image.width * image.height * (4 if image.mode[0] in "IF" else len(image.getbands()))
+
+
+def _common_mode(files: list[Path], modes: Sequence[str]) -> str | None:
+    """What all images have in common; RGB where some have colors and some have not.
+
+    Raises:
+        RequestError: some have 8 bits and some have more.
+    """
+    found = set(modes) - {""}
+    deep = [mode for mode in found if mode[0] in "IF"]
+    if len(deep) == len(found):
+        return None
+    if deep:
+        odd = [printable(path.name) for path, mode in zip(files, modes, strict=True) if mode in deep]
+        refuse(odd, len(files), "Convert all to one depth.", "images have more than 8 bits and the others have not")
+    found = {"L" if mode == "1" else mode for mode in found}
+    return next((mode for mode in ("L", "LA", "RGBA") if found == {mode}), "RGB")
+
+
+def open_examples(data: Any, schema: Any, mode: str | None = None) -> tuple[list[str], Sequence[np.ndarray]]:
     """Examples without masks, of any sizes, and their names.
 
     Args:
         data: a folder of images or volumes, one file, an array of one example or (n, ...), a list of arrays, or a source.
         schema: what an example is, of places.
+        mode: what images were converted to in training, where that was asked for.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
     """
-    mode = {1: "L", 3: "RGB"}.get(schema.channels) if schema.dims == 2 and schema.dtype == "uint8" else None
+    own = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(schema.channels) if schema.dims == 2 and schema.dtype == "uint8" else None
+
+    def read(path: Path) -> np.ndarray:
+        found = read_example(path, own, asked=mode is not None)
+        if path.suffix.lower() in SUFFIXES and str(found.dtype) != schema.dtype:
+            raise RequestError(f"{path} holds {found.dtype}, and the model knows {schema.dtype}: convert it first.")
+        return found
+
     if isinstance(data, (str, os.PathLike)):
         path = Path(data)
         if path.is_dir():
             files = example_files(path)
-            names = [str(file.relative_to(path).with_name(stem(file))) for file in files]
-            return names, Decoded(files, lambda file: read_example(file, mode))
+            return _called([file.relative_to(path) for file in files]), Decoded(files, read)
         if path.suffix.lower() in SUFFIXES or path.name.lower().endswith(VOLUMES):
             if not path.is_file():
                 raise RequestError(f"There is no file or folder {path}.")
-            data = read_example(path, mode)
+            data = read(path)
             if data.ndim == schema.raw_axes:
                 return [stem(path)], [data]
         else:
@@ -233,13 +185,20 @@ def open_examples(data: Any, schema: Any) -> tuple[list[str], Sequence[np.ndarra
 
             data = open_data(data)
     if isinstance(data, MaskedSource):
-        return [stem(Path(name)) for name in data.called], data.x
+        return _called([Path(name) for name in data.called]), data.x
     if hasattr(data, "take") and hasattr(data, "describe"):
         data = [data.take(np.arange(i, i + 1)).x[0] for i in range(len(data))]
     if isinstance(data, (list, tuple)):
-        items = [np.asarray(item) for item in data]
+        items = [np.asarray(item) for item in unmasked(data)]
     else:
-        array = np.asarray(data)
+        array = np.asarray(unmasked(data))
         items = [array] if array.ndim == schema.raw_axes else list(array)
     digits = len(str(max(0, len(items) - 1)))
     return [f"{i:0{digits}}" for i in range(len(items))], items
+
+
+def _called(files: list[Path]) -> list[str]:
+    """Names without suffixes, but for those that would be alike."""
+    names = [str(file.with_name(stem(file))) for file in files]
+    several = Counter(names)
+    return [str(file) if several[name] > 1 else name for file, name in zip(files, names, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data.values import as_tensor, check_finite, numpy_type, within
+from calco.data.values import as_tensor, check_depth, check_finite, check_levels, numpy_type, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece
 
@@ -64,7 +64,8 @@ class PlacesSchema:
         """Raw examples of one size to float32 of shape (n, channels, *sides).
 
         Raises:
-            RequestError: they have other axes or channels than those trained on, or a value is not finite.
+            RequestError: they have other axes or channels than those trained on, or a value is not finite or, where those
+                were bytes, none.
         """
         raw = np.asarray(raw)
         if not self.channel_axis and raw.ndim == self.dims + 1:
@@ -75,6 +76,9 @@ class PlacesSchema:
                 f"These examples are an array of shape {raw.shape}; the model knows (n, {SIDES[self.dims]}{channels})."
             )
         check_finite(raw)
+        check_depth(raw, self.dtype)
+        if self.dtype == "uint8":
+            check_levels(raw, 0.0, 255.0, 256)
         exact = torch.float64 if raw.dtype.itemsize > 2 else torch.float32  # a small range far from 0
         low, high = torch.tensor(self.low, dtype=exact), torch.tensor(self.high, dtype=exact)
         x = (as_tensor(raw).to(exact) - low) / (high - low)

@@ -12,7 +12,7 @@ from torch import Tensor
 from calco.data.clock import Clock
 from calco.data.labels import TEXT
 from calco.data.source import Source, plan_of
-from calco.data.values import as_tensor, multiples, numpy_type, size_of, within
+from calco.data.values import as_tensor, multiples, nearest_multiple, numpy_type, size_of, within
 from calco.errors import RequestError
 from calco.maths.mixed import Piece, counted
 
@@ -139,7 +139,7 @@ class SeriesSchema:
         low, high = np.array(self.low), np.array(self.high)
         raw = np.where(low == high, low, np.where(low >= 0, np.maximum(raw, 0), raw))
         for i, grain in enumerate(self.grain):
-            raw[..., i] = np.round(raw[..., i] / grain) * grain if grain else raw[..., i]
+            raw[..., i] = nearest_multiple(raw[..., i], grain) if grain else raw[..., i]
         for i, dtype in enumerate(self.dtypes):
             raw[..., i] = within(raw[..., i], dtype)
         if self.gappy:

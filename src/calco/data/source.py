@@ -82,6 +82,7 @@ class ArraySource:
         levels: grey levels, where the dtype does not tell.
         names: names of the columns of a data frame.
         dtypes: their dtypes.
+        column_labels: their names as they were, where not all are text.
         open: how `open_data` opens it again; None for data in memory.
         about: what to say of it.
         more: further fields of its description.
@@ -98,6 +99,7 @@ class ArraySource:
         levels: int | None = None,
         names: tuple[str, ...] = (),
         dtypes: tuple[str, ...] = (),
+        column_labels: tuple[Any, ...] = (),
         open: dict[str, Any] | None = None,
         about: str = "an array",
         more: dict[str, Any] | None = None,
@@ -112,7 +114,7 @@ class ArraySource:
                 " or a tensor (n, channels, height, width). Move the axis with np.moveaxis(x, 1, -1) if it comes second."
             )
         self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
-        self.open, self.about, self.more = open, about, more or {}
+        self.open, self.about, self.more, self.column_labels = open, about, more or {}, column_labels
         self.y, self.classes, self.labels = encode_labels(y, len(x))
         self.slow = isinstance(x, np.memmap)
         self._fingerprint = ""
@@ -143,6 +145,12 @@ def spans_of(source: Any) -> np.ndarray | None:
 def plan_of(source: Any) -> Any:
     """What was known of the channels of series, or of the columns of a table, when they were opened; else None."""
     return getattr(source, "plan", None)
+
+
+def column_labels_of(source: Any) -> tuple[Any, ...]:
+    """The names of the columns of a data frame where not all are text; else ()."""
+    inner = next((getattr(source, name) for name in ("source", "labelled") if hasattr(source, name)), None)
+    return column_labels_of(inner) if inner is not None else getattr(source, "column_labels", ())
 
 
 class Subset:

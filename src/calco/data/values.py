@@ -1,6 +1,7 @@
 """Checks of raw values that every schema makes."""
 
 import math
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,29 @@ def room(shape: tuple[int, ...], kind: Any) -> np.ndarray:
         return np.memmap(file, kind, "w+", shape=shape)
 
 
+def unmasked(data: Any, value: Any = math.nan) -> Any:
+    """Masked arrays, alone or in a list, with `value` where they mask; anything else as it is.
+
+    Whole numbers become floats where that is needed to hold NaN; text becomes objects, None where it is masked.
+    """
+    if isinstance(data, (list, tuple)) and any(isinstance(one, np.ma.MaskedArray) for one in data):
+        return [unmasked(one, value) for one in data]
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    plain, masked = np.asarray(data.data), np.ma.getmaskarray(data)
+    if not masked.any():
+        return plain
+    if plain.dtype.kind == "f":
+        kind = plain.dtype
+    elif plain.dtype.kind in "biu":
+        kind = np.result_type(plain.dtype, np.min_scalar_type(value) if isinstance(value, int) else np.float64)
+    else:
+        kind, value = np.dtype(object), None
+    found = plain.astype(kind)
+    found[masked] = value
+    return found
+
+
 def chunks(source: Source, names: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
     """All raw values of a source, some 64 MiB at once, checked to be finite.
 
@@ -43,6 +67,14 @@ def multiples(values: np.ndarray, grain: float, rounding: Any) -> np.ndarray:
     """Which values are multiples of a grain, to some rounding: booleans like them."""
     with np.errstate(over="ignore", invalid="ignore"):
         return abs(values - np.round(values / grain) * grain) <= 1e-9 * grain + rounding
+
+
+def nearest_multiple(values: np.ndarray, grain: float) -> np.ndarray:
+    """The nearest multiples of a grain, of one below 1, such as 0.1, those that have the fewest decimal places."""
+    steps = round(1 / grain) if grain < 1 else 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.round(values * steps) / steps if grain < 1 else np.round(values / grain) * grain
+    return np.where(abs(values) < 2**53 * grain, found, values)  # beyond, all that floats can be are multiples
 
 
 def as_tensor(raw: np.ndarray) -> Tensor:
@@ -66,7 +98,7 @@ def numpy_type(dtype: str) -> np.dtype:
         from pandas.api.types import pandas_dtype
 
         found = pandas_dtype(dtype)
-        return np.dtype(getattr(found, "numpy_dtype", object))
+        return np.dtype(getattr(found, "numpy_dtype", getattr(found, "subtype", object)))
 
 
 def within(raw: np.ndarray, dtype: str) -> np.ndarray:
@@ -82,15 +114,52 @@ def within(raw: np.ndarray, dtype: str) -> np.ndarray:
     return raw.round().clip(least, top)
 
 
-def check_names(frame: Any, about: str) -> None:
-    """Raise if two columns of a data frame have one name.
+def check_exact(values: np.ndarray, name: str, start: int = 0) -> None:
+    """Raise if float64 does not hold numbers, (n,), as they are.
 
     Raises:
-        RequestError: with those that do.
+        RequestError: with the first of them; its row counts from `start`.
     """
-    twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
+    if values.dtype.kind not in "iu" or not len(values) or max(int(values.max()), -int(values.min())) <= 2**53:
+        return
+    large = np.flatnonzero((values > 2**53) | (values < -(2**53)))
+    row = next((row for row in large if int(float(values[row])) != int(values[row])), None)
+    if row is not None:
+        raise RequestError(
+            f"The column {name} holds whole numbers that float64 cannot tell from others (row {start + row}: {values[row]}):"
+            f' drop it if it is a key, subtract a number from it, or call it a choice (columns: {{"{name}": "choice"}}).'
+        )
+
+
+def check_names(frame: Any, about: str) -> None:
+    """Raise unless every column of a data frame has a name of its own, text or a number.
+
+    Raises:
+        RequestError: with those that have not.
+    """
+    if frame.columns.nlevels > 1:
+        raise RequestError(
+            f"{about} has columns of {frame.columns.nlevels} levels: give each one name, such as"
+            " frame.columns = [' '.join(map(str, names)) for names in frame.columns]."
+        )
+    odd = [one for one in frame.columns if not isinstance(one, (str, int, float, np.number)) or one != one]
+    if odd:
+        raise RequestError(f"{about} has a column called {odd[0]!r}: call it by text or by a number.")
+    names = frame.columns.map(str)
+    twice = sorted(set(names[names.duplicated()]))
     if twice:
         raise RequestError(f"{about} has more than one column called {', '.join(twice[:5])}: rename them.")
+
+
+def labels_in(frame: Any) -> tuple[str | int | float, ...]:
+    """The names of the columns of a data frame, as JSON knows them; () where all are text."""
+    found = tuple(label.item() if isinstance(label, np.generic) else label for label in frame.columns)
+    return () if all(isinstance(label, str) for label in found) else found
+
+
+def labelled(frame: Any, names: tuple[Any, ...]) -> Any:
+    """A data frame with these names of its columns, or its own where there are none."""
+    return frame.set_axis(list(names), axis=1) if names else frame
 
 
 def size_of(raw: np.ndarray) -> str:
@@ -135,4 +204,31 @@ def check_levels(raw: np.ndarray, low: float, high: float, levels: int) -> None:
     raise RequestError(
         f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold other values than the {levels} levels"
         f" from {low:g} to {high:g} that the model knows: bring them to those levels first."
+    )
+
+
+def check_depth(raw: np.ndarray, dtype: str, high: float = math.inf) -> None:
+    """Raise where bits or bytes are given to a model of deeper images, whose values reach up to `high`.
+
+    Raises:
+        RequestError: they are.
+    """
+    most = {"bool": 1, "uint8": 255}.get(str(raw.dtype), math.inf)
+    if dtype in ("uint8", "uint16") and str(raw.dtype) != dtype and most < high:
+        raise RequestError(f"These images are {raw.dtype}; the model knows {dtype}: bring them to that scale.")
+
+
+def check_scale(raw: np.ndarray, low: float, high: float) -> None:
+    """Raise if a value lies further from the range of the training than that is wide.
+
+    Raises:
+        RequestError: with how many examples, and the first of them.
+    """
+    least, most = max(low - (high - low), -sys.float_info.max), min(high + (high - low), sys.float_info.max)
+    if raw.size == 0 or (raw.min() >= least and raw.max() <= most):
+        return
+    rows = np.flatnonzero(((raw < least) | (raw > most)).reshape(len(raw), -1).any(1))
+    raise RequestError(
+        f"{len(rows)} of {len(raw)} examples, the first in row {rows[0]}, hold values from {raw.min():g} to {raw.max():g};"
+        f" those of the training lie between {low:g} and {high:g}: bring them to that scale, or learn from such too."
     )

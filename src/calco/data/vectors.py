@@ -9,16 +9,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calco.data.columns import numbers
 from calco.data.labels import TEXT
-from calco.data.source import Source
-from calco.data.values import as_tensor, check_finite, check_levels, chunks, numpy_type, size_of, within
+from calco.data.source import Source, column_labels_of
+from calco.data.values import (
+    as_tensor,
+    check_exact,
+    check_finite,
+    check_levels,
+    chunks,
+    labelled,
+    multiples,
+    nearest_multiple,
+    numpy_type,
+    size_of,
+    within,
+)
 from calco.errors import RequestError
 from calco.maths.mixed import Piece
 
 
 @dataclass(frozen=True)
 class VectorSchema:
-    """Vectors of named numbers, raw as (n, features), standardised for a model; binary ones stay 0 and 1."""
+    """Vectors of named numbers, raw as (n, features), standardised for a model; binary ones stay 0 and 1.
+
+    Values that all were multiples of a `grain`, such as 0.1, stay so. `column_labels` are names as they were, where not all
+    were text.
+    """
 
     kind: ClassVar[str] = "vector"
     names: tuple[str, ...]
@@ -29,6 +46,8 @@ class VectorSchema:
     frame: bool
     classes: tuple[str, ...] = ()
     label_dtype: str = TEXT
+    grain: tuple[float, ...] = ()
+    column_labels: tuple[Any, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,7 +90,7 @@ class VectorSchema:
             RequestError: there are more or fewer features than trained on, a value is not finite, or one of binary vectors
                 is neither 0 nor 1.
         """
-        raw = np.asarray(raw)
+        raw = _numbers(raw) if hasattr(raw, "columns") else np.asarray(raw)
         if raw.ndim != 2 or raw.shape[1] != len(self.mean):
             raise RequestError(f"These data are {size_of(raw)}; the model knows vectors of {len(self.mean)} features.")
         check_finite(raw, self.names)
@@ -89,11 +108,14 @@ class VectorSchema:
         raw = x.detach().cpu().double().numpy() * self.scale + self.mean
         if self.binary:
             raw = (raw >= 0.5).astype(np.float64)
+        for i, grain in enumerate(self.grain):
+            raw[:, i] = nearest_multiple(raw[:, i], grain) if grain else raw[:, i]
         if self.frame:
             import pandas as pd
 
             columns = zip(self.names, self.dtypes, raw.T, strict=True)
-            return pd.DataFrame({name: pd.Series(within(column, dtype)).astype(dtype) for name, dtype, column in columns})
+            found = {name: pd.Series(within(column, dtype)).astype(dtype) for name, dtype, column in columns}
+            return labelled(pd.DataFrame(found), self.column_labels)
         return within(raw, self.dtypes[0]).astype(self.dtypes[0])
 
     def sound(self) -> bool:
@@ -103,11 +125,25 @@ class VectorSchema:
         named = all(isinstance(field, tuple) and all(isinstance(v, str) for v in field) for field in (self.names, self.classes))
         flags = isinstance(self.binary, bool) and isinstance(self.frame, bool)
         kinds = all(numpy_type(d).kind in "biuf" for d in self.dtypes)
-        return len(lengths) == 1 and lengths != {0} and numbers and named and flags and kinds
+        more = all(len(field) in (0, len(self.names)) for field in (self.grain, self.column_labels))
+        grains = all(0 <= grain < math.inf for grain in self.grain)
+        return len(lengths) == 1 and lengths != {0} and numbers and named and flags and kinds and more and grains
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+def _numbers(frame: Any) -> np.ndarray:
+    """The columns of a data frame, which hold numbers in whatever way, as float64: (n, features).
+
+    Raises:
+        RequestError: one is missing, or is none.
+    """
+    for name in frame.columns:
+        if gone := int(frame[name].isna().sum()):
+            raise RequestError(f"{gone} values of the column {name} are missing, of which none was in training: fill them.")
+    return np.stack([numbers(frame[name], str(name), "the table") for name in frame.columns], 1)
 
 
 def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
@@ -117,10 +153,19 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
         RequestError: a value is not finite, or too large to be squared.
     """
     count, features = len(source), first.shape[1]
-    total, square, binary = np.zeros(features), np.zeros(features), True
+    total, square, binary, row = np.zeros(features), np.zeros(features), True, 0
     names = source.names or tuple(f"x{i}" for i in range(features))
     shift = np.nan_to_num(first[0].astype(np.float64))  # keeps the sums of squares small
+    even = np.ones((len(GRAINS), features), bool)
+    dtypes = source.dtypes or (str(first.dtype),) * features
+    types = [numpy_type(dtype) for dtype in dtypes]
+    digits = np.array([np.finfo(t if t.kind == "f" else np.float64).eps for t in types])
     for x in chunks(source, names):
+        for i, name in enumerate(names):
+            check_exact(x[:, i], name, row)
+        row += len(x)
+        # No more than their own rounding, or large float32 would be multiples of all that is small.
+        even &= [multiples(x.astype(np.float64), grain, 0.5 * digits * abs(x)).all(0) for grain in GRAINS]
         binary = binary and bool(((x == 0) | (x == 1)).all())
         with np.errstate(over="ignore"):
             moved = x.astype(np.float64) - shift
@@ -130,11 +175,8 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
         raise RequestError(f"Values are too large to be standardised in {', '.join(huge)}: change their unit.")
     mean = shift + total / count
     variance = np.maximum(square / count - (total / count) ** 2, 0.0)
-    dtypes = source.dtypes or (str(first.dtype),) * features
     # A column that moves by no more than its own rounding would be blown up to noise: it keeps its scale.
-    types = [numpy_type(dtype) for dtype in dtypes]
-    grain = np.array([8 * np.finfo(t if t.kind == "f" else np.float64).eps for t in types]) * abs(mean)
-    scale = np.where(np.sqrt(variance) > grain, np.sqrt(variance), 1.0)
+    scale = np.where(np.sqrt(variance) > 8 * digits * abs(mean), np.sqrt(variance), 1.0)
     if binary:
         mean, scale = np.zeros(features), np.ones(features)
     return VectorSchema(
@@ -145,4 +187,10 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
         binary=binary,
         frame=bool(source.names),
         classes=source.classes,
+        grain=tuple(GRAINS[int(column.argmax())] if column.any() else 0.0 for column in even.T),
+        column_labels=column_labels_of(source),
     )
+
+
+GRAINS = (1.0, 0.1, 0.01, 0.001, 0.0001)
+"""What values may be multiples of, the coarsest first."""

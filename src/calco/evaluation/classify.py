@@ -6,6 +6,7 @@ from torch import Tensor
 
 from calco.data import ArraySource, ImageSchema
 from calco.evaluation.features import LabelModel, learn, read
+from calco.maths.seeding import seeded
 from calco.training import Training
 
 RECIPE = Training(steps=500, lr=2e-3, lr_warmup=50, weight_decay=1e-3, device="cpu")
@@ -26,8 +27,7 @@ def learned(x: Tensor, y: Tensor, new: Tensor, seed: int = 0) -> Tensor:
         return torch.from_numpy(np.asarray(trees.predict(new.flatten(1).numpy())))
     _, channels, height, width = x.shape
     classes = [str(i) for i in range(int(y.max()) + 1)]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = LabelModel((channels, height, width), len(classes))
     schema = ImageSchema(channels, height, width, "float32", 0.0, 1.0, None, True, tuple(classes))
     source = ArraySource(x.permute(0, 2, 3, 1).numpy(), y.numpy())

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 import calco
 from calco.contract import Batch, Model, Turn
 from calco.data import Schema, Source
-from calco.data.folder import cache_folder
+from calco.data.cache import keep, recall
 from calco.errors import RequestError
 from calco.estimator import Estimator
+from calco.maths.seeding import seeded
 from calco.nets.conv import ConvEncoder
 from calco.nets.features import RandomFeatures
-from calco.runs import read_tensors, write_tensors
 from calco.training import Interrupted, Training, train
 from calco.verbs import device_of
 
@@ -83,17 +83,16 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     shape, classes = schema.shape, len(source.classes)
     if len(shape) != 3 or classes < 2:
         raise RequestError("A classifier of these examples cannot be trained: that takes images with labels of two classes.")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0):
         model = LabelModel((shape[0], shape[1], shape[2]), classes)
     made = f"{calco.__version__} {torch.__version__} {source.describe()['fingerprint']} {schema.to_json()}"
     key = hashlib.sha256(f"{made} {RECIPE.to_json()} {model}".encode())
-    path = cache_folder() / "extractors" / f"{key.hexdigest()}.safetensors"
-    if path.is_file():
-        model.load_state_dict(read_tensors(path)[0])
-    else:
+    kept = recall("extractors", key.hexdigest())
+    if kept is None:
         learn(model, source, schema, RECIPE)
-        write_tensors(path, model.state_dict())
+        keep("extractors", key.hexdigest(), **{name: value.cpu().numpy() for name, value in model.state_dict().items()})
+    else:
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in kept.items()})
     return model.cpu().eval()
 
 

@@ -9,7 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, fitting, labelled_part, measured, open_data, reopened, schema_from_json, split, valued
+from calco.data import (
+    Source,
+    Subset,
+    fitting,
+    labelled_part,
+    measured,
+    opened_as,
+    reopened,
+    schema_from_json,
+    split,
+    valued,
+)
 from calco.errors import RequestError, one_of
 from calco.estimator import Estimator
 from calco.runs import Run
@@ -79,8 +90,8 @@ def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = 
     """
     if target and target not in estimator.schema_.columns:
         raise one_of("column", target, estimator.schema_.columns)
-    source = open_data(data, part="test")
-    fitted_on = training_data(estimator, source) if train is None else open_data(train)
+    source = opened_as(estimator.schema_, data, part="test")
+    fitted_on = training_data(estimator, source) if train is None else opened_as(estimator.schema_, train)
     source, fitted_on = labelled_part(source), labelled_part(fitted_on)
     found = []
     for verb, metric in metrics(target):

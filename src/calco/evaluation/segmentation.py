@@ -12,7 +12,7 @@ from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, role
 from calco.maths.boundaries import TOLERANCE, boundary_score
-from calco.maths.overlap import confusion, overlap
+from calco.maths.overlap import Overlap, confusion, overlap
 from calco.tiling import whole
 
 OUTLINED = 200
@@ -69,7 +69,7 @@ def _segmented(model: Any, estimator: Estimator, source: Source) -> Segmented:
 
 
 def segmentation_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
-    """Pixel accuracy, mean accuracy, mean and frequency-weighted IU, and the boundary score."""
+    """Pixel accuracy, mean accuracy, mean and frequency-weighted IU, the IU of each class, and the boundary score."""
     schema: Any = estimator.schema_
     found = segmented(estimator, source)
     counts, n = found.counts, len(found.counts)
@@ -94,7 +94,9 @@ def segmentation_figures(estimator: Estimator, source: Source, train: Source) ->
     ):
         error = float(np.std([getattr(one, key) for one in drawn])) if n > 1 else None
         value, baseline = getattr(total, key), getattr(base, key)
-        figures.append(Figure(name=name, value=value, error=error, baseline=baseline, protocol=protocol, **shared))
+        told = protocol + _absent(schema.classes, total) * (key in ("mean_iu", "mean_accuracy"))
+        figures.append(Figure(name=name, value=value, error=error, baseline=baseline, protocol=told, **shared))
+    figures += _by_class(schema.classes, counts, drawn, base, shared)
     outlines = found.outlines[~np.isnan(found.outlines)]
     if len(outlines):
         figures.append(
@@ -110,4 +112,29 @@ def segmentation_figures(estimator: Estimator, source: Source, train: Source) ->
                 unit="share",
             )
         )
+    return figures
+
+
+def _absent(classes: tuple[str, ...], total: Overlap) -> str:
+    """Which classes count in no mean, for a protocol."""
+    names = [name for name, iu in zip(classes, total.iu.tolist(), strict=True) if iu != iu]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"; neither true nor predicted anywhere, and so in no mean: {', '.join(names[:8])}{more}" if names else ""
+
+
+def _by_class(
+    classes: tuple[str, ...], counts: Tensor, drawn: list[Overlap], base: Overlap, shared: dict[str, Any]
+) -> list[Figure]:
+    """The IU of each class that is true or predicted somewhere."""
+    true, found, ius = counts.sum((0, 2)).tolist(), counts.sum((0, 1)).tolist(), overlap(counts.sum(0)).iu.tolist()
+    errors = np.stack([one.iu.numpy() for one in drawn])
+    figures = []
+    for i, name in enumerate(classes):
+        if true[i] + found[i] == 0:
+            continue
+        own = errors[~np.isnan(errors[:, i]), i]  # a sample of the examples may lack the class
+        told = f"over {true[i]:,} places of this class and {found[i]:,} predicted to be of it; otherwise as mean IU"
+        error = float(own.std()) if len(counts) > 1 and len(own) else None
+        baseline = None if base.iu[i].isnan() else float(base.iu[i])
+        figures.append(Figure(name=f"IU of {name}", value=ius[i], error=error, baseline=baseline, protocol=told, **shared))
     return figures

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from calco.data import SeriesSchema, Source
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, drawn, role
-from calco.maths import noise
+from calco.maths.seeding import seeded
 
 MOST = 10_000
 """Windows of data, and samples, at most."""
@@ -116,8 +116,7 @@ def some(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _learned(channels: int, units: int, loss: Any, steps: int, seed: int) -> Reader:
-    with torch.random.fork_rng():
-        torch.manual_seed(noise.mix(seed))
+    with seeded(seed):
         net = Reader(channels, units)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     with torch.enable_grad():

@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from calco.maths import noise
+
 Posterior = TypeVar("Posterior")
 
 
@@ -42,7 +44,7 @@ def metropolis_within_gibbs(
         if sweep < sweeps // 4:
             z = new
         else:
-            taken = torch.rand(len(x), dtype=x.dtype, device=x.device).log() < weight(x, new, q) - weight(x, z, q)
+            taken = noise.uniform(x.new_empty(len(x))).log() < weight(x, new, q) - weight(x, z, q)
             z = torch.where(taken[:, None], new, z)
         x = torch.where(known, x, draw(z))
     return x

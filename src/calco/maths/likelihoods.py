@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from calco.errors import one_of
+from calco.maths import noise
 from calco.maths.divergences import normal_log_prob
 
 
@@ -151,7 +152,7 @@ class Bernoulli(Elementwise):
         return torch.sigmoid(parts[0])
 
     def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
-        return torch.bernoulli(torch.sigmoid(parts[0]))
+        return noise.flips(torch.sigmoid(parts[0]))
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Gaussian(Elementwise):
         return parts[0]
 
     def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
-        return parts[0] + torch.exp(0.5 * self._log_var(parts)) * torch.randn_like(parts[0])
+        return parts[0] + torch.exp(0.5 * self._log_var(parts)) * noise.normal(parts[0])
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,9 @@ class DiscretisedLogistic(Elementwise):
 
     def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
         log_mix, mean, log_scale = self._parts(parts)
-        pick = (log_mix + gumbel(torch.rand_like(log_mix))).argmax(0, keepdim=True)
+        pick = (log_mix + gumbel(noise.uniform(log_mix.movedim(0, 1)).movedim(1, 0))).argmax(0, keepdim=True)
         mean, log_scale = mean.gather(0, pick)[0], log_scale.gather(0, pick)[0]
-        u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
+        u = noise.uniform(mean).clamp(1e-6, 1 - 1e-6)
         x = mean + log_scale.exp() * (torch.log(u) - torch.log1p(-u))
         return (x * (self.levels - 1)).round().clamp(0, self.levels - 1) / (self.levels - 1)
 
@@ -252,8 +253,7 @@ class Categorical(Elementwise):
 
     def _sample(self, parts: tuple[Tensor, ...]) -> Tensor:
         probs = torch.softmax(torch.stack(parts, -1), -1)
-        index = torch.multinomial(probs.flatten(0, -2), 1).reshape(probs.shape[:-1])
-        return index.to(probs.dtype) / (self.levels - 1)
+        return noise.picks(probs).to(probs.dtype) / (self.levels - 1)
 
 
 def make_likelihood(name: str, shape: tuple[int, ...], levels: int | None = None) -> Likelihood:

@@ -1,5 +1,6 @@
 """Examples whose channels are of several kinds: real numbers, flags and choices, some of which may be missing."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
@@ -8,21 +9,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from calco.maths import noise
+from calco.maths.cells import Cells, cells_of, normal_log_mass
 from calco.maths.divergences import normal_log_prob
+from calco.maths.knots import Knots
 from calco.maths.likelihoods import Likelihood, gumbel, learned_log_var
 
 
 class Piece(NamedTuple):
     """Channels `start` to `stop` of an example.
 
-    A real is one channel; a flag is one that is 0 or 1; a choice is as many as there are options, one of which is 1. Where
-    `gate` spans channels, a flag or options, the piece counts only where one of those is 1: elsewhere it has no value.
+    A real is one channel; a flag is one that is 0 or 1; a choice is as many as there are options, one of which is 1, and
+    `beside` more at the end that say something of what is chosen: they are seen and given, and 0 in all that is made. Where
+    `gate` spans channels, a flag or options, the piece counts only where one of those is 1: elsewhere it has no value. A real
+    with `cells` is the score of a cell in the bin that its gate says, and counts by the probability of that.
     """
 
     kind: Literal["real", "flag", "choice"]
     start: int
     stop: int
     gate: tuple[int, int] = (0, 0)
+    beside: int = 0
+    cells: Knots | None = None
+
+    @property
+    def end(self) -> int:
+        """Where what is drawn ends."""
+        return self.stop - self.beside
 
     def open(self, x: Tensor, axis: int) -> Tensor:
         """1 where the piece counts, else 0, with one channel on `axis`."""
@@ -52,7 +65,7 @@ class Mixed(Likelihood):
     @property
     def params_shape(self) -> tuple[int, ...]:
         """Two parameters for a real, one for a flag and for each option of a choice."""
-        return (self.shape[0] + sum(piece.kind == "real" for piece in self.pieces), *self.shape[1:])
+        return (sum(map(_size, self.pieces)), *self.shape[1:])
 
     @property
     def variables(self) -> int:
@@ -61,16 +74,32 @@ class Mixed(Likelihood):
 
     def each(self, params: Tensor, x: Tensor) -> Tensor:
         """Nats of each piece: (*batch, pieces)."""
-        found, axis = [], -len(self.shape)
-        for piece, own in zip(self.pieces, self._parts(params), strict=True):
-            nats = _nats(piece.kind, own, x.narrow(axis, piece.start, piece.stop - piece.start), axis)
+        found, axis, parts = [], -len(self.shape), self._parts(params)
+        masses = self._masses(parts, x)
+        for piece, own in zip(self.pieces, parts, strict=True):
+            nats = next(masses) if piece.cells else _nats(piece, own, x, axis)
             found.append((nats * piece.open(x, axis) if piece.gate[1] else nats).flatten(axis).sum(-1))
         return torch.stack(found, -1)
+
+    def _masses(self, parts: tuple[Tensor, ...], x: Tensor) -> Iterator[Tensor]:
+        """Nats of the pieces that are cells, worked on together, which takes as long as one alone."""
+        pieces, axis = [piece for piece in self.pieces if piece.cells], -len(self.shape)
+        if not pieces:
+            return iter(())
+        own = [part for piece, part in zip(self.pieces, parts, strict=True) if piece.cells]
+        mean, log_var = (torch.cat([part.narrow(axis, i, 1) for part in own], axis) for i in (0, 1))
+        score = torch.cat([x.narrow(axis, piece.start, 1) for piece in pieces], axis)
+        bins = torch.cat([x.narrow(axis, p.gate[0], p.gate[1] - p.gate[0]).argmax(axis, keepdim=True) for p in pieces], axis)
+        columns = tuple(piece.cells for piece in pieces if piece.cells)
+        cells = cells_of(columns, bins.movedim(axis, 0), score.movedim(axis, 0))
+        cells = Cells(*(part.movedim(0, axis) for part in cells))
+        found = normal_log_mass(cells, score, mean, learned_log_var(log_var))
+        return iter(found.to(mean.dtype).split(1, axis))
 
     def drawn_at(self, i: int, params: Tensor, x: Tensor, asked: Tensor) -> Tensor:
         """Examples x with a draw of piece i where `asked`, (n, pieces), is 1: no other piece is drawn."""
         piece, axis = self.pieces[i], -len(self.shape)
-        drawn = _values(piece.kind, self._parts(params)[i], axis, draw=True)
+        drawn = _values(piece, self._parts(params)[i], axis, draw=True)
         old = x.narrow(axis, piece.start, piece.stop - piece.start)
         here = asked[:, i].view(-1, *[1] * (x.ndim - 1)) > 0
         after = x.narrow(axis, piece.stop, self.shape[0] - piece.stop)
@@ -109,7 +138,7 @@ class Mixed(Likelihood):
         """
         found = []
         for piece in self.pieces:
-            value = x[:, piece.start : piece.stop]
+            value = x[:, piece.start : piece.end]
             share = piece.open(x, 1).expand_as(value) if piece.gate[1] else torch.ones_like(value)
             count = share.sum(0)
             if piece.kind == "real":
@@ -134,37 +163,44 @@ class Mixed(Likelihood):
 
     def _joined(self, params: Tensor, draw: bool) -> Tensor:
         axis = -len(self.shape)
-        found = [_values(p.kind, own, axis, draw) for p, own in zip(self.pieces, self._parts(params), strict=True)]
+        found = [_values(p, own, axis, draw) for p, own in zip(self.pieces, self._parts(params), strict=True)]
         order = sorted(range(len(found)), key=lambda i: self.pieces[i].start)
         return torch.cat([found[i] for i in order], axis)
 
     def _parts(self, params: Tensor) -> tuple[Tensor, ...]:
-        sizes = [2 if piece.kind == "real" else piece.stop - piece.start for piece in self.pieces]
-        return params.split(sizes, -len(self.shape))
+        return params.split([_size(piece) for piece in self.pieces], -len(self.shape))
+
+
+def _size(piece: Piece) -> int:
+    """How many parameters a piece has."""
+    return 2 if piece.kind == "real" else piece.end - piece.start
 
 
 def _log_var(own: Tensor, axis: int) -> Tensor:
     return learned_log_var(own.narrow(axis, 1, 1))
 
 
-def _nats(kind: str, own: Tensor, value: Tensor, axis: int) -> Tensor:
-    """Log probabilities with one channel."""
-    if kind == "real":
-        return normal_log_prob(value, own.narrow(axis, 0, 1), _log_var(own, axis))
-    if kind == "flag":
+def _nats(piece: Piece, own: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Log probabilities of a piece of examples, with one channel."""
+    value = x.narrow(axis, piece.start, piece.end - piece.start)
+    if piece.kind == "real":
+        mean, log_var = own.narrow(axis, 0, 1), _log_var(own, axis)
+        return normal_log_prob(value, mean, log_var)
+    if piece.kind == "flag":
         logit, value = torch.broadcast_tensors(own, value)
         return -F.binary_cross_entropy_with_logits(logit, value, reduction="none")
     return (torch.log_softmax(own, axis) * value).sum(axis, keepdim=True)
 
 
-def _values(kind: str, own: Tensor, axis: int, draw: bool) -> Tensor:
+def _values(piece: Piece, own: Tensor, axis: int, draw: bool) -> Tensor:
     """Means or draws of a piece's channels."""
-    if kind == "real":
+    if piece.kind == "real":
         mean = own.narrow(axis, 0, 1)
-        return mean + torch.exp(0.5 * _log_var(own, axis)) * torch.randn_like(mean) if draw else mean
-    if kind == "flag":
-        return torch.bernoulli(torch.sigmoid(own)) if draw else torch.sigmoid(own)
-    if not draw:
-        return torch.softmax(own, axis)
-    picked = (own + gumbel(torch.rand_like(own))).argmax(axis, keepdim=True)
-    return torch.zeros_like(own).scatter(axis, picked, 1.0)
+        return mean + torch.exp(0.5 * _log_var(own, axis)) * noise.normal(mean) if draw else mean
+    if piece.kind == "flag":
+        return noise.flips(torch.sigmoid(own)) if draw else torch.sigmoid(own)
+    found = torch.softmax(own, axis)
+    if draw:
+        picked = (own + gumbel(noise.uniform(own))).argmax(axis, keepdim=True)
+        found = torch.zeros_like(own).scatter(axis, picked, 1.0)
+    return torch.cat((found, torch.zeros_like(own.narrow(axis, 0, piece.beside))), axis)

@@ -13,25 +13,34 @@ IGNORED = -1
 """The class index of places that count neither in a loss nor in a figure."""
 
 
-def cross_entropy(scores: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean negative log probability of the true classes, perhaps weighted: (n, classes, ...) and (n, ...) to (), nats."""
+def cross_entropy(scores: Tensor, mask: Tensor, weights: Tensor | None = None, whole: Tensor | None = None) -> Tensor:
+    """Mean negative log probability of the true classes, perhaps weighted: (n, classes, ...) and (n, ...) to (), nats.
+
+    The sum is divided by `whole` where that is given: the `weight_of` the masks that these are a part of.
+    """
     total = F.cross_entropy(scores, mask, weights, ignore_index=IGNORED, reduction="sum")
-    return total / _weight_of(mask, weights)
+    return total / (weight_of(mask, weights) if whole is None else whole)
 
 
-def focal(scores: Tensor, mask: Tensor, weights: Tensor | None = None, gamma: float = 2.0) -> Tensor:
-    """Cross entropy of each place times (1 - p)^gamma, p the probability of its class (Lin et al. 2017): ()."""
+def focal(
+    scores: Tensor, mask: Tensor, weights: Tensor | None = None, whole: Tensor | None = None, gamma: float = 2.0
+) -> Tensor:
+    """Cross entropy of each place times (1 - p)^gamma, p the probability of its class (Lin et al. 2017): ().
+
+    `whole` is as in `cross_entropy`.
+    """
     loss = F.cross_entropy(scores, mask, ignore_index=IGNORED, reduction="none")
     loss = (-torch.expm1(-loss)).clamp_min(1e-12) ** gamma * loss  # a root of 0 would have no gradient
     if weights is not None:
         loss = loss * weights[mask.clamp_min(0)]
-    return loss.sum() / _weight_of(mask, weights)
+    return loss.sum() / (weight_of(mask, weights) if whole is None else whole)
 
 
-def dice(scores: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+def dice(scores: Tensor, mask: Tensor, weights: Tensor | None = None, whole: Tensor | None = None) -> Tensor:
     """1 - the soft Dice coefficient, the mean over classes that the batch holds, perhaps weighted: () (Milletari et al. 2016).
 
-    Of a class it is 2 sum p t / (sum p + sum t) over all places of the batch, t being 1 where the mask has it.
+    Of a class it is 2 sum p t / (sum p + sum t) over all places of the batch, t being 1 where the mask has it. It is one of
+    these masks alone, whatever they are a part of.
     """
     known = (mask != IGNORED)[:, None]
     p = torch.softmax(scores, 1) * known
@@ -42,7 +51,8 @@ def dice(scores: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
     return 1 - (share * 2 * both / size.clamp_min(1e-6)).sum() / share.sum().clamp_min(1e-12)
 
 
-def _weight_of(mask: Tensor, weights: Tensor | None) -> Tensor:
+def weight_of(mask: Tensor, weights: Tensor | None) -> Tensor:
+    """What places with a class count in all: their number, or the sum of the weights of their classes: ()."""
     known = mask[mask != IGNORED]
     return (known.new_tensor(len(known)) if weights is None else weights[known].sum()).clamp_min(1e-12)
 

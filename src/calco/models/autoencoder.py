@@ -132,7 +132,7 @@ class AutoencoderModel(Model):
         Nothing in training makes codes look like N(0, I), which is why the second way gives worse examples.
         """
         means = self.codes.means
-        z = self.codes.sample(n) if way == "fitted" else torch.randn(n, self.latent, dtype=means.dtype, device=means.device)
+        z = self.codes.sample(n) if way == "fitted" else noise.normal(means.new_empty(n, self.latent))
         return self.decode(z)
 
     def conclude(self, batches: Iterable[Batch]) -> None:

@@ -174,7 +174,7 @@ class DiffusionModel(Model):
     def _solved(self, given: Tensor, known: Tensor, y: Tensor | None) -> Tensor:
         """Heun's method of second order from noise to an example (Karras et al. 2022, algorithm 1)."""
         levels = strengths(self.stages, math.prod(self.shape)).to(given) * self.spread
-        x = levels[0] * torch.randn_like(given)
+        x = levels[0] * noise.normal(given)
         for now, then in zip(levels, [*levels[1:], torch.zeros_like(levels[0])], strict=True):
             slope = (x - self.clean(x, now.expand(len(x)), given, known, y)) / now
             ahead = x + (then - now) * slope

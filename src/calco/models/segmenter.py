@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from calco.contract import Batch, Model, Turn, Verdict
+from calco.contract import Batch, Model, Turn, Verdict, shared_by
 from calco.data import PlacesSchema, Schema, Source, open_data
 from calco.errors import RequestError, at_least
 from calco.estimator import Estimator
-from calco.maths.overlap import confusion, cross_entropy, dice, focal, overlap
+from calco.maths.overlap import confusion, cross_entropy, dice, focal, overlap, weight_of
 from calco.nets.augment import Augmentation
 from calco.nets.conv import ConvEncoder
 from calco.nets.segmentation import ARCHITECTURES, EncoderTrunk, PoolingTrunk, make_segmentation_net
@@ -56,22 +56,30 @@ class SegmenterModel(Model):
         self.register_buffer("weights", weights)
         self._augmentation = [augmentation]  # in a list: not a child, since nothing of it is learned
 
-    def _loss(self, scores: Tensor, mask: Tensor) -> Tensor:
+    def _loss(self, scores: Tensor, mask: Tensor, whole: Tensor | None) -> Tensor:
         weights: Any = self.weights
-        return torch.stack([LOSSES[name](scores, mask, weights) for name in self.losses]).sum()
+        return torch.stack([LOSSES[name](scores, mask, weights, whole) for name in self.losses]).sum()
+
+    def _changed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Examples and masks as training sees them."""
+        augment = self._augmentation[0]
+        return augment(batch.x, _mask_of(batch)) if augment is not None else (batch.x, _mask_of(batch))
+
+    def shared(self, batch: Batch) -> Tensor:
+        """What the places with a class count in all: ()."""
+        weights: Any = self.weights
+        return weight_of(self._changed(batch)[1], weights).float()
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the loss of augmented examples."""
-        x, mask = batch.x, _mask_of(batch)
-        augment = self._augmentation[0]
-        if augment is not None:
-            x, mask = augment(x, mask)
+        x, mask = self._changed(batch)
+        whole = shared_by(batch)
         scores, *coarser = self.net(x)
-        loss = self._loss(scores, mask)
+        loss = self._loss(scores, mask, whole)
         if self.deep:
             for score in coarser:
                 mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[score.ndim]
-                loss = loss + self.deep * self._loss(F.interpolate(score, mask.shape[1:], mode=mode), mask)
+                loss = loss + self.deep * self._loss(F.interpolate(score, mask.shape[1:], mode=mode), mask, whole)
         yield Turn("model", loss, {})
 
     def judge(self, batches: Iterable[Batch]) -> Verdict:
@@ -140,7 +148,7 @@ class Segmenter(Estimator):
             upper side, as those of a microscope.
         zoom: least share of an image's area that is cut out and scaled up in training; 1 for none.
         colour: range in which factors of the images' brightness and saturation vary about 1 in training; 0 for none.
-        crop: sides of the pieces of images to train on; none given, whole images.
+        crop: height and width of the pieces of images to train on, or one side for both; none given, whole images.
         encoder: run folder of a family with a conv encoder (autoencoder, vae, contrastive, classifier), which becomes the
             trunk; levels, width, kernel and stem are its own then.
         encoder_use: fine-tuned with the rest, frozen, or with random weights, for a comparison.
@@ -245,6 +253,8 @@ class Segmenter(Estimator):
             trunk = PoolingTrunk(schema.channels, widths, self.blocks, dims, plan.bottom, self.stem, self.kernel)
         options = {name: getattr(self, name) for name in ("upsampling", "skips", "blocks", "contrast")}
         net = make_segmentation_net(self.architecture, trunk, len(schema.classes), deep=self.deep > 0, **options)
+        if self.crop and dims != 2:
+            raise RequestError("crop is of images: leave it out for signals and volumes.")
         augmentation = Augmentation(self.flip, self.zoom, self.colour, self.crop) if dims == 2 else None
         return SegmenterModel(
             net,

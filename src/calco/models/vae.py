@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from calco.contract import Batch, LogProb, Model, Turn
+from calco.contract import Batch, LogProb, Model, Turn, shared_by
 from calco.data import Schema
 from calco.errors import RequestError, at_least, below_one
 from calco.estimator import Estimator, classes_for, likelihood_for
@@ -98,16 +98,28 @@ class VAEModel(Model):
     def _elbo_turn(self, batch: Batch, mean: Tensor, log_var: Tensor) -> Turn:
         z = mean + torch.exp(0.5 * log_var) * noise.normal(mean)
         reconstruction = -self._log_likelihood(batch, z[:, None]).mean()
-        if isinstance(self.prior, NormalPrior):
-            units = normal_kl(mean, log_var).mean(0)  # known in closed form, unit by unit
-        else:
-            log_q = normal_log_prob(z, mean, log_var).sum(1)
-            units = (log_q - self._log_prior(z)).mean()[None] / self.latent
-            units = units.expand(self.latent)
+        units = self._divergences(z, mean, log_var)
         kl = units.sum()
-        paid = units.clamp_min(self.free_bits).sum() if self.free_bits else kl
+        shared = shared_by(batch)
+        whole = units if shared is None else shared
+        paid = torch.where(whole > self.free_bits, units, self.free_bits).sum() if self.free_bits else kl
         terms = {"reconstruction": reconstruction, "kl": kl, "bound": reconstruction + kl}
         return Turn("model", reconstruction + self._weight * paid, terms)
+
+    def _divergences(self, z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+        """Of posterior and prior, for each unit of the code, the mean over the batch: (latent,)."""
+        if isinstance(self.prior, NormalPrior):
+            return normal_kl(mean, log_var).mean(0)  # known in closed form, unit by unit
+        log_q = normal_log_prob(z, mean, log_var).sum(1)
+        return ((log_q - self._log_prior(z)).mean()[None] / self.latent).expand(self.latent)
+
+    def shared(self, batch: Batch) -> Tensor | None:
+        """The divergences of the units, where some of each are free: that they exceed is a matter of the whole batch."""
+        if not self.free_bits or self._k > 1:
+            return None
+        mean, log_var = posterior(self.encoder(with_label(batch.x, batch.y, self.classes)))
+        z = mean + torch.exp(0.5 * log_var) * noise.normal(mean)
+        return self._divergences(z, mean, log_var)
 
     def _importance_turn(self, batch: Batch, mean: Tensor, log_var: Tensor) -> Turn:
         # Doubly reparametrised gradients (Tucker et al. 2019): q's own parameters are held still inside log q, and the
@@ -148,10 +160,10 @@ class VAEModel(Model):
 
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         """Draws of the unknown values given the known ones: x and the mask `known`, both (n, ...), to (n, ...)."""
-        start = self.prior.sample(torch.randn(len(x), self.latent, dtype=x.dtype, device=x.device), self._components())
+        start = self.prior.sample(noise.normal(x.new_empty(len(x), self.latent)), self._components())
 
         def propose(q: tuple[Tensor, Tensor]) -> Tensor:
-            return q[0] + torch.exp(0.5 * q[1]) * torch.randn_like(q[0])
+            return q[0] + torch.exp(0.5 * q[1]) * noise.normal(q[0])
 
         def weight(x: Tensor, z: Tensor, q: tuple[Tensor, Tensor]) -> Tensor:
             return self._log_weights(Batch(x), z[:, None], q[0][:, None], q[1][:, None])[:, 0]
@@ -180,7 +192,7 @@ class VAEModel(Model):
         log_w = []
         for start in range(0, self.samples, size):
             k = min(size, self.samples - start)
-            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean.expand(-1, k, -1))
+            z = mean + torch.exp(0.5 * log_var) * noise.normal(mean.expand(-1, k, -1))
             log_w.append(self._log_weights(batch, z, mean, log_var))
         weights = torch.cat(log_w, 1).double()
         return LogProb(importance_bound(weights), importance_error(weights))
@@ -213,8 +225,7 @@ class VAEModel(Model):
         if way == "fitted":
             z = self.codes.sample(n)
         else:
-            u = torch.randn(n, self.latent, device=self.codes.means.device, dtype=self.codes.means.dtype)
-            z = self.prior.sample(u, self._components())
+            z = self.prior.sample(noise.normal(self.codes.means.new_empty(n, self.latent)), self._components())
         params = self.decoder(with_label(z, y, self.classes))
         return self.likelihood.sample(params) if self.draw else self.likelihood.mean(params)
 

@@ -1,16 +1,19 @@
 """Changes of examples, and of their masks, that leave what is to be learned as it is, for training.
 
-Kornia does them, on tensors, so that they run where the training runs. Its random numbers are torch's own: within a step
-they are a function of (seed, step), like all others.
+Kornia does them, on tensors, so that they run where the training runs. What it draws is drawn for the whole batch and is a
+function of (seed, step, turn), like all other noise; each share of the batch is changed by its own part of that.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from calco.errors import RequestError, at_least, below_one
+from calco.maths import noise
 from calco.maths.overlap import IGNORED
+from calco.maths.seeding import seeded
 
 
 class Augmentation:
@@ -20,11 +23,16 @@ class Augmentation:
         flip: mirror half of the images from left to right (horizontal), and half of them upside down (both), or none.
         zoom: least share of an image's area that is cut out and scaled up; 1 for none.
         colour: range in which the factors of brightness and saturation vary about 1; 0 for none.
-        crop: height and width of the pieces to train on; () keeps the size.
+        crop: height and width of the pieces to train on, or one side for both; () keeps the size.
+
+    Raises:
+        RequestError: crop is neither.
     """
 
     def __init__(self, flip: str = "horizontal", zoom: float = 0.5, colour: float = 0.2, crop: tuple[int, ...] = ()) -> None:
-        self.flip, self.zoom, self.colour, self.crop = flip, zoom, colour, crop
+        if len(crop) > 2 or min(crop, default=1) < 1:
+            raise RequestError(f"crop is {', '.join(map(str, crop))}: give height and width in pixels, or one side for both.")
+        self.flip, self.zoom, self.colour, self.crop = flip, zoom, colour, crop * 2 if len(crop) == 1 else crop
         self._made: dict[tuple[int, ...], Any] = {}
 
     def _for(self, channels: int, height: int, width: int) -> Any:
@@ -57,7 +65,7 @@ class Augmentation:
     def __call__(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Images (n, channels, height, width) and masks (n, height, width) to the same, perhaps of the size of crops."""
         # Shifted, because what a step brings in from beyond the border is 0: so it is ignored.
-        images, masks = self._for(*x.shape[1:])(x, (mask - IGNORED)[:, None].to(x.dtype))
+        images, masks = changed(self._for(*x.shape[1:]), x, (mask - IGNORED)[:, None].to(x.dtype))
         return images, masks[:, 0].round().long() + IGNORED
 
 
@@ -124,5 +132,26 @@ class Views:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Images in [0, 1], (n, channels, height, width), to others of the same size; some stay as they are."""
-        plain = torch.rand(len(x), 1, 1, 1, device=x.device) < PLAIN
-        return torch.where(plain, x, self._for(x.shape[1])(x).clamp(0, 1))
+        plain = noise.uniform(x[:, :1, :1, :1]) < PLAIN
+        return torch.where(plain, x, changed(self._for(x.shape[1]), x).clamp(0, 1))
+
+
+def changed(sequence: Any, x: Tensor, *others: Tensor) -> Any:
+    """What a sequence of kornia makes of images (n, channels, height, width), and of others alike."""
+    first, whole = noise.place(len(x))
+    with seeded(*noise.fresh()):
+        drawn = sequence.forward_parameters(torch.Size((whole, *x.shape[1:])))
+    for item in drawn if whole > len(x) else ():
+        if item.data is not None:
+            item.data.update(_rows_of(item.data, first, len(x)))
+    return sequence(x, *others, params=drawn)
+
+
+def _rows_of(drawn: Mapping[str, Tensor], first: int, n: int) -> dict[str, Tensor]:
+    """What was drawn for `n` examples of a batch: one row for each example of it, or for each that is changed at all."""
+    changing = drawn["batch_prob"] > 0.5
+    before, inside = (int(part.sum()) for part in (changing[:first], changing[first : first + n]))
+    found = {k: v[first : first + n] if len(v) == len(changing) else v[before : before + inside] for k, v in drawn.items()}
+    size = drawn["forward_input_shape"].clone()
+    size[0] = n
+    return found | {"forward_input_shape": size}

@@ -248,9 +248,4 @@ class Machine:
 
 def bernoulli(logits: Tensor) -> Tensor:
     """Zeros and ones of the shape of `logits`."""
-    return flips(torch.sigmoid(logits))
-
-
-def flips(p: Tensor) -> Tensor:
-    """Zeros and ones, the ones with probabilities `p`."""
-    return (p - noise.uniform(p)).ceil_()  # in (-1, 1], so that it becomes 0 or 1: faster than a comparison and a conversion
+    return noise.flips(torch.sigmoid(logits))

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from calco.nets.dropout import Dropout
 from calco.nets.mlp import activation
 
 CONVS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-DROPOUTS: dict[int, type[nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
 
 
 def halvings(size: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.act = activation(act)
         # Whole channels: single values are guessed from their neighbours, so that dropping those hardly regularises.
-        self.drop = DROPOUTS[dims](dropout) if dropout else nn.Identity()
+        self.drop = Dropout(dropout, channels=True)
         self.first = CONVS[dims](channels, channels, 3, padding=1)
         self.second = CONVS[dims](channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)

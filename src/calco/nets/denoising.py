@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from calco.nets.dropout import Dropout
 from calco.nets.patches import patch_of
 
 FREQUENCIES = 64
@@ -72,7 +73,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.think = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
+        self.think = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), Dropout(dropout), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(n, tokens, width) and (n, width) to (n, tokens, width)."""

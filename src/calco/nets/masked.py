@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from calco.nets.dropout import Dropout
 from calco.nets.labels import with_label
 from calco.nets.mlp import activation
 
@@ -37,7 +38,7 @@ class MaskedNet(nn.Module):
         self.enter = nn.Linear(2 * math.prod(shape) + classes, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, width), activation(act), nn.Dropout(dropout), nn.Linear(width, width)
+                nn.LayerNorm(width), nn.Linear(width, width), activation(act), Dropout(dropout), nn.Linear(width, width)
             )
             for _ in range(depth)
         )

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from calco.maths import noise
+
 
 class GaussianMixture(nn.Module):
     """`components` full Gaussians over codes of `features` numbers; N(0, I) until it is fitted."""
@@ -36,9 +38,8 @@ class GaussianMixture(nn.Module):
 
     def sample(self, n: int) -> Tensor:
         """(n, features)."""
-        pick = torch.multinomial(self.weights, n, replacement=True)
-        noise = torch.randn_like(self.means[pick])
-        return self.means[pick] + torch.einsum("nij,nj->ni", self.factors[pick], noise)
+        pick = noise.picks(self.weights.expand(n, -1))
+        return self.means[pick] + torch.einsum("nij,nj->ni", self.factors[pick], noise.normal(self.means[pick]))
 
     def forward(self, z: Tensor) -> Tensor:
         """log density of z: (n, features) to (n,)."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from calco.errors import one_of
+from calco.nets.dropout import Dropout
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -45,7 +46,7 @@ class MLP(nn.Sequential):
         for a, b in itertools.pairwise(widths):
             layers += [nn.Linear(a, b), activation(act)]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         size = 1
         for side in shape:
             size *= side

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from calco.maths import noise
 from calco.maths.divergences import normal_log_prob
 from calco.nets.flow import RealNVP
 
@@ -68,7 +69,7 @@ class VampPrior(Prior):
     def sample(self, u: Tensor, components: Tensor | None) -> Tensor:
         """Standard normal u to z."""
         mean, log_var = posterior(_given(components))
-        pick = torch.randint(len(mean), (len(u),), device=u.device)
+        pick = noise.indices(u[:, 0], len(mean))
         return mean[pick] + u * torch.exp(0.5 * log_var[pick])
 
 

@@ -3,6 +3,31 @@
 import torch
 from torch import Tensor, nn
 
+from calco.nets.dropout import Dropout
+
+
+class Walk(nn.Module):
+    """`depth` layers of gated units, with dropout between them."""
+
+    def __init__(self, features: int, width: int, depth: int, dropout: float, both: bool = False) -> None:
+        super().__init__()
+        # torch's own dropout between layers would draw from its global generator.
+        self.stacks = depth if dropout else 1
+        widths = [features, *[(2 if both else 1) * width] * (self.stacks - 1)]
+        self.layers = nn.ModuleList(
+            nn.GRU(own, width, depth // self.stacks, batch_first=True, bidirectional=both) for own in widths
+        )
+        self.drop = Dropout(dropout)
+
+    def forward(self, x: Tensor, begin: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(n, length, features) and perhaps first states to states (n, length, units) and the last ones of each layer."""
+        begins = [None] * self.stacks if begin is None else begin.chunk(self.stacks)
+        last = []
+        for i, (layer, first) in enumerate(zip(self.layers, begins, strict=True)):
+            x, end = layer(self.drop(x) if i else x, first)
+            last.append(end)
+        return x, torch.cat(last)
+
 
 class RecurrentEncoder(nn.Module):
     """Series of `shape` (channels, length) to vectors of `out` numbers.
@@ -12,7 +37,7 @@ class RecurrentEncoder(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], out: int, width: int = 64, depth: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
-        self.walk = _gru(shape[0], width, depth, dropout, both=True)
+        self.walk = Walk(shape[0], width, depth, dropout, both=True)
         self.head = nn.Linear(4 * width, out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +58,7 @@ class RecurrentDecoder(nn.Module):
         self.begin = nn.Linear(features, depth * width)
         self.moments = nn.Parameter(0.1 * torch.randn(shape[1], width))
         self.read = nn.Linear(features, width)
-        self.walk = _gru(width, width, depth, dropout)
+        self.walk = Walk(width, width, depth, dropout)
         self.head = nn.Linear(width, shape[0])
 
     def forward(self, z: Tensor) -> Tensor:
@@ -41,7 +66,3 @@ class RecurrentDecoder(nn.Module):
         begin = torch.tanh(self.begin(z)).unflatten(1, (self.depth, -1)).transpose(0, 1).contiguous()
         states, _ = self.walk(self.read(z)[:, None] + self.moments, begin)
         return self.head(states).transpose(1, 2)
-
-
-def _gru(features: int, width: int, depth: int, dropout: float, both: bool = False) -> nn.GRU:
-    return nn.GRU(features, width, depth, batch_first=True, bidirectional=both, dropout=dropout if depth > 1 else 0.0)

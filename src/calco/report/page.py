@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from calco.data import Source, labelled_part, open_data
+from calco.data import Source, labelled_part, opened_as
 from calco.estimator import Estimator
 from calco.evaluation import Figure, evaluate
 from calco.evaluation.figures import role
@@ -42,7 +42,7 @@ def write_report(
         RequestError: the data do not fit the models.
         RunError: the file cannot be written.
     """
-    source = labelled_part(open_data(data, part="test"))
+    source = labelled_part(opened_as(estimators[0].schema_, data, part="test"))
     measured = list(figures) if figures is not None else [evaluate(e, source, target=target) for e in estimators]
     names = names or [type(e).__name__ for e in estimators]
     title = title or " and ".join(names)

@@ -1,16 +1,19 @@
 """What the settings mean on this machine: device, precision, processes, optimisers."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from torch import nn
 
 from calco.errors import RequestError
 from calco.processor import quick_bf16
 from calco.training.recipe import Training
+
+_MAKING = threading.Lock()
 
 
 def make_accelerator(training: Training, folder: str) -> Accelerator:
@@ -22,22 +25,31 @@ def make_accelerator(training: Training, folder: str) -> Accelerator:
     for name in ("cuda", "mps"):
         if training.device == name and not getattr(torch, name).is_available():
             raise RequestError(f"device {name!r} was asked for, but this machine has none: use device 'auto' or 'cpu'.")
-    # Accelerate keeps one state per process; a second training may want another device or precision. The process group
-    # of a distributed run stays.
-    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-    AcceleratorState._reset_state(reset_partial_state=alone)
     kind = precision(training)
     try:
-        return Accelerator(
-            cpu=training.device == "cpu",
-            mixed_precision="no" if kind == "fp32" else kind,
-            log_with=list(training.trackers) or None,
-            project_dir=folder,
-            # Buffers are each process's own, as a function of the same steps: nothing is gained by sending them around.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-        )
+        with _MAKING:
+            _forget_state()
+            return Accelerator(
+                cpu=training.device == "cpu",
+                mixed_precision="no" if kind == "fp32" else kind,
+                log_with=list(training.trackers) or None,
+                project_dir=folder,
+                # Buffers are each process's own, as a function of the same steps: nothing is gained by sending them around.
+                kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            )
     except ValueError as error:
         raise RequestError(f"These settings cannot be met here: {error}") from error
+
+
+def _forget_state() -> None:
+    """Let the next Accelerator have a device and a precision of its own.
+
+    Accelerate keeps one state per process. It is not emptied but replaced: trainings in other threads still use theirs. The
+    process group of a distributed run stays.
+    """
+    AcceleratorState._shared_state = {}
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        PartialState._shared_state = {}
 
 
 def precision(training: Training) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from calco.contract import Batch, Model
+from calco.contract import Batch, Model, Part
 from calco.errors import RequestError
 from calco.maths import noise
 from calco.training.hardware import make_optimizer
 from calco.training.recipe import Training
+
+_CASTING = threading.Lock()
 
 
 class Learner:
@@ -45,7 +48,7 @@ class Learner:
         self._set_lr(self.training.lr_at(step))
         with self._casts(), noise.share(self.training.seed, step, -1):
             self.model.at_step(step, self.training.steps)
-        turns = [self.model.turns(batch) for batch in batches]
+        turns = [self.model.turns(batch) for batch in self._told(step, batches)]
         terms: dict[str, Tensor] = {}
         for index in itertools.count():
             with self._casts():
@@ -57,15 +60,40 @@ class Learner:
             self.averaged.update_parameters(self.model)
         return terms
 
-    def _casts(self) -> torch.autocast:
+    def _told(self, step: int, batches: list[Batch]) -> list[Batch]:
+        """The parts of a batch with what their losses must know of the whole."""
+        first, count = self._place(len(batches))
+        if count == 1:
+            return batches
+        found = []
+        for part, batch in enumerate(batches):
+            with self._casts(), torch.no_grad(), noise.share(self.training.seed, step, 0, index=first + part, count=count):
+                found.append(self.model.shared(batch))
+        own = [numbers for numbers in found if numbers is not None]
+        if not own:
+            return batches
+        mean: Any = self.accelerator.reduce(torch.stack(own).mean(0), "mean")
+        return [Part.of(batch, mean) for batch in batches]
+
+    def _place(self, parts: int) -> tuple[int, int]:
+        """Which of all parts the first one of this process is, and how many there are."""
+        return self.accelerator.process_index * parts, self.accelerator.num_processes * parts
+
+    @contextlib.contextmanager
+    def _casts(self) -> Iterator[None]:
         """Within this context weights that several forwards take in low precision are cast once."""
-        # Autocast forgets what it has cast when its outermost context ends; the nets' own contexts lie within this one.
-        return torch.autocast(self.accelerator.device.type, enabled=False)
+        if self.accelerator.mixed_precision == "no":
+            yield
+            return
+        # Autocast forgets what it has cast when its outermost context ends; the nets' own contexts lie within this one. It
+        # forgets what other threads have cast too, whose gradients would then be rounded otherwise: one thread at a time.
+        with _CASTING, torch.autocast(self.accelerator.device.type, enabled=False):
+            yield
 
     def _turn(self, key: tuple[int, ...], turns: list[Iterator[Any]], terms: dict[str, Tensor]) -> str | None:
         """Add up the gradients of every part's next turn; whose turn it was, None when there are no more."""
         parts, player = len(turns), None
-        first, count = self.accelerator.process_index * parts, self.accelerator.num_processes * parts
+        first, count = self._place(parts)
         for part, generator in enumerate(turns):
             with noise.share(*key, index=first + part, count=count):
                 turn = next(generator, None)
@@ -112,16 +140,16 @@ class Learner:
                 child.compile()
         try:
             nets = {k: v for k, v in self.plain.items() if any(True for _ in v.parameters())}
-            self._place({name: self.accelerator.prepare(child) for name, child in nets.items()})
+            self._put({name: self.accelerator.prepare(child) for name, child in nets.items()})
             yield
         finally:
-            self._place(self.plain)
+            self._put(self.plain)
             for child in self.plain.values():  # Accelerate leaves a forward of its own on the module, and a mark
                 for name in ("_original_forward", "forward", "_is_accelerate_prepared"):
                     child.__dict__.pop(name, None)
                 child._compiled_call_impl = None
 
-    def _place(self, children: dict[str, nn.Module]) -> None:
+    def _put(self, children: dict[str, nn.Module]) -> None:
         for name, child in children.items():
             setattr(self.model, name, child)
 
@@ -129,11 +157,11 @@ class Learner:
     def plain_model(self) -> Iterator[Model]:
         """The model with its own children in place, for reading its state."""
         placed = dict(self.model.named_children())
-        self._place(self.plain)
+        self._put(self.plain)
         try:
             yield self.model
         finally:
-            self._place(placed)
+            self._put(placed)
 
     @property
     def judged(self) -> Model:

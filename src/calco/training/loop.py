@@ -165,7 +165,7 @@ class Loop:
                 yield Batch(x.to(device), None if y is None else y.to(device))
 
     def _tell(self, line: dict[str, Any]) -> None:
-        if not self.accelerator.is_main_process:
+        if self.accelerator.process_index:
             return
         if self.run is not None:
             self.run.log(line)
@@ -174,9 +174,20 @@ class Loop:
         if self.report is not None:
             self.report(line)
 
+    def say(self) -> None:
+        """Before the first step: that parts of a batch do not make the step of the whole, where that is so."""
+        parts = self.feed.parts * self.accelerator.num_processes
+        if self.learner.model.whole_batch and parts > 1 and not self.progress.step:
+            note = (
+                f"What this model learns from a batch depends on the batch as a whole: each of the {parts} parts of"
+                f" {self.feed.size} examples that batches are worked off in is a batch of its own, and the run another than one"
+                " without parts. Leave accumulate at 1, and train in one process, where memory and time allow it."
+            )
+            self._tell({"step": 0, "note": note})
+
     def save(self) -> None:
         """Replace the checkpoint by the present state."""
-        if self.run is None or not self.accelerator.is_main_process:
+        if self.run is None or self.accelerator.process_index:
             return
         self.progress.scaler = self.learner.scaler.state_dict()
         self.run.save_state(self.learner.tensors() | {f"best.{k}": v for k, v in self.best.items()}, vars(self.progress))
@@ -194,7 +205,7 @@ class Loop:
                     self.learner.scaler.load_state_dict(self.progress.scaler)
             except (TypeError, KeyError) as error:
                 raise RequestError(f"The checkpoint does not fit this calco; it is damaged or was edited: {error}") from error
-        if self.run is not None and self.accelerator.is_main_process:
+        if self.run is not None and not self.accelerator.process_index:
             self.run.rewind(self.progress.step)
 
 
@@ -249,9 +260,10 @@ def train(
     if held is None and (training.patience or training.keep == "best"):
         asked = "patience" if training.patience else "keep 'best'"
         raise RequestError(f"{asked} needs held-out data: give validation data, or set validation to a share such as 0.1.")
-    with torch.random.fork_rng(), kept():
+    with kept():
         loop = Loop(model, source, schema, training, held, run, report)
         loop.load()
+        loop.say()
         if training.trackers:
             loop.accelerator.init_trackers("calco", {k: str(v) for k, v in training.to_json().items()})
         try:

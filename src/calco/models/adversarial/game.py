@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from calco.contract import Batch, Turn
+from calco.maths import noise
 from calco.models.adversarial.play import AdversarialModel
 
 
@@ -58,4 +58,4 @@ class GANModel(AdversarialModel):
     def sample(self, n: int, way: str, y: Tensor | None = None) -> Tensor:
         """Generated examples of codes from N(0, I): (n, ...)."""
         first = next(self.generator.parameters())
-        return self.decode(torch.randn(n, self.latent, dtype=first.dtype, device=first.device), y)
+        return self.decode(noise.normal(first.new_empty(n, self.latent)), y)

@@ -38,7 +38,8 @@ class Rows(nn.Module):
         for piece in sorted(self.pieces, key=lambda piece: piece.start):
             raw = out[:, piece.start : piece.stop]
             if piece.kind == "choice":
-                raw = torch.softmax(drawn[:, piece.start : piece.stop] / TEMPERATURE, 1)
+                soft = torch.softmax(drawn[:, piece.start : piece.end] / TEMPERATURE, 1)
+                raw = torch.cat((soft, torch.zeros_like(raw[:, : piece.beside])), 1)
             parts.append(raw)
         return torch.cat(parts, 1)
 
@@ -100,7 +101,7 @@ class RowsModel(GANModel):
 
     def _asked_of(self, real: Tensor) -> Tensor:
         """The option of one column of each row, the column drawn as training by sampling would: (n, floats)."""
-        weights = torch.stack([(real * self.favour)[:, p.start : p.stop].sum(1) for p in self.choices], 1)
+        weights = torch.stack([(real * self.favour)[:, p.start : p.end].sum(1) for p in self.choices], 1)
         ends = weights.cumsum(1)
         at = (noise.uniform(real[:, :1]) * ends[:, -1:] > ends).sum(1).clamp_max(len(self.choices) - 1)
         return real * self._columns()[at]
@@ -109,12 +110,12 @@ class RowsModel(GANModel):
         """1 at the options of each choice: (choices, floats)."""
         found = torch.zeros(len(self.choices), len(self.shares), dtype=self.shares.dtype, device=self.shares.device)
         for row, piece in zip(found, self.choices, strict=True):
-            row[piece.start : piece.stop] = 1
+            row[piece.start : piece.end] = 1
         return found
 
     def make(self, like: Tensor, y: Tensor | None) -> Tensor:
         """As many generated rows as `like` has: (n, floats)."""
-        columns = self._columns()[(noise.uniform(like[:, 0]) * len(self.choices)).long().clamp_max(len(self.choices) - 1)]
+        columns = self._columns()[noise.indices(like[:, 0], len(self.choices))]
         ends = (columns * self.shares).cumsum(1)
         at = (noise.uniform(like[:, :1]) * ends[:, -1:] >= ends).sum(1).clamp_max(len(self.shares) - 1)
         asked = F.one_hot(at, len(self.shares)).to(like.dtype)
@@ -133,9 +134,9 @@ def favours(shares: Tensor, choices: list[Piece]) -> Tensor:
     """How much more often than it occurs training by sampling asks for an option: (floats,)."""
     found = torch.zeros_like(shares)
     for piece in choices:
-        share = shares[piece.start : piece.stop]
+        share = shares[piece.start : piece.end]
         log = torch.log1p(share / share[share > 0].min())
-        found[piece.start : piece.stop] = torch.where(share > 0, log / log.sum() / share.clamp_min(1e-12), 0.0)
+        found[piece.start : piece.end] = torch.where(share > 0, log / log.sum() / share.clamp_min(1e-12), 0.0)
     return found
 
 
@@ -146,7 +147,7 @@ def shares_of(source: Source, schema: TableSchema) -> np.ndarray:
         found += batch.x.double().sum(0).numpy()
     choices = np.zeros(schema.shape)
     for piece in schema.pieces:
-        choices[piece.start : piece.stop] = piece.kind == "choice"
+        choices[piece.start : piece.end] = piece.kind == "choice"
     return found * choices / len(source)
 
 

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from calco.contract import Batch, LogProb, Turn, Verdict
+from calco.maths import noise
 from calco.maths.divergences import bernoulli_entropy
 from calco.models.boltzmann.units import HELD, UnitsModel, contrast
 from calco.nets.annealing import SMALL, annealed, enumerated, quick_log_z, start, temperatures
-from calco.nets.boltzmann import Machine, flips
+from calco.nets.boltzmann import Machine
 
 INFERENCE = 50
 """Sweeps of the mean field outside of training."""
@@ -157,7 +158,7 @@ class BoltzmannModel(UnitsModel):
         yield Turn("model", energy - log_det, {})
 
     def _from_data(self, machine: Machine, means: list[Tensor]) -> list[Tensor]:
-        states = [means[0], *(flips(mean) for mean in means[1:])]
+        states = [means[0], *(noise.flips(mean) for mean in means[1:])]
         for _ in range(self._sweeps):
             states = machine.gibbs(states)
         return states
@@ -234,7 +235,8 @@ class BoltzmannModel(UnitsModel):
     def complete(self, x: Tensor, known: Tensor) -> Tensor:
         """The unknown values after `burn_in` sweeps in which the known ones stayed: (n, ...) to the same."""
         clamp = known.flatten(1), self._drawn(x)[0]
-        states, machine = self._continued(len(x), self.burn_in, clamp), self._machine()
+        chains = noise.indices(x.new_empty(len(x)), len(self._fantasies()[0]))
+        states, machine = self._continued(chains, self.burn_in, clamp), self._machine()
         states[0] = torch.where(*clamp, states[0])
         return torch.where(known, x, self._taken(machine, states))
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from calco.contract import Batch, Model
 from calco.data import Schema
 from calco.errors import RequestError, at_least
+from calco.maths import noise
 from calco.nets.annealing import LogZ, exact_or_estimated, start
-from calco.nets.boltzmann import Machine, Pair, Scale, flips
+from calco.nets.boltzmann import Machine, Pair, Scale
 
 REPLICAS = 20
 """Temperatures of tempered sampling."""
@@ -34,6 +35,7 @@ class UnitsModel(Model):
         draw: `sample` draws the visible units instead of giving their means.
     """
 
+    chained = True
     adjustable = ("samples", "betas", "burn_in", "thin")
 
     scale: Scale
@@ -101,11 +103,9 @@ class UnitsModel(Model):
         """The chains of the training continued, or new ones by parallel tempering, which do not depend on those."""
         return ("gibbs", "tempering")
 
-    def _continued(self, n: int, sweeps: int, clamp: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
-        """`n` chains that set out from those of the training, after some sweeps; with `clamp` units keep known values."""
-        states, machine = self._fantasies(), self._highest()[0]
-        rows = dealt(n, len(states[0]))
-        states = [state[rows] for state in states]
+    def _continued(self, rows: Tensor, sweeps: int, clamp: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
+        """Chains that set out from these rows of those of the training; with `clamp` units keep known values in the sweeps."""
+        machine, states = self._highest()[0], [state[rows] for state in self._fantasies()]
         for _ in range(sweeps):
             if clamp is not None:
                 states[0] = torch.where(*clamp, states[0])
@@ -114,6 +114,10 @@ class UnitsModel(Model):
 
     def _of_chains(self, n: int, way: str) -> list[Tensor]:
         """`n` states of the undirected part after `burn_in` sweeps, several of one chain `thin` sweeps apart."""
+        with noise.share(*noise.fresh()):  # there are fewer chains than examples
+            return self._walked(n, way)
+
+    def _walked(self, n: int, way: str) -> list[Tensor]:
         machine, sizes = self._highest()
         if way == "tempering":
             count = min(n, max(1, 500 // REPLICAS))
@@ -121,8 +125,9 @@ class UnitsModel(Model):
             states = start(machine, sizes, REPLICAS * count)
             move = partial(machine.tempered, betas=ladder)
         else:
-            count = min(n, len(self._fantasies()[0]))
-            states, move = self._continued(count, 0), machine.gibbs
+            chains = self._fantasies()[0]
+            count = min(n, len(chains))
+            states, move = self._continued(dealt(count, chains), 0), machine.gibbs
         for _ in range(self.burn_in):
             states = move(states)
         taken = [[state[-count:] for state in states]]
@@ -135,10 +140,10 @@ class UnitsModel(Model):
     def _log_z(self) -> LogZ:
         """log Z of the undirected part; estimated once for all examples, and again when the weights have changed."""
         versions = [tensor._version for tensor in (*self.parameters(), *self.buffers())]
-        key = (self.samples, self.betas, self.burn_in, torch.initial_seed(), *versions)
+        key = (self.samples, self.betas, self.burn_in, *noise.key(), *versions)
         if key not in self._known:
-            with torch.random.fork_rng():  # so that what is drawn after it does not depend on whether it was known
-                states = self._continued(self.samples, self.burn_in)
+            with noise.share(*noise.key()):
+                states = self._continued(dealt(self.samples, self._fantasies()[0]), self.burn_in)
                 self._known[key] = exact_or_estimated(*self._highest(), self.samples, self.betas, states)
         return self._known[key]
 
@@ -180,7 +185,7 @@ class UnitsModel(Model):
     def _drawn(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Visible units of examples, drawn where they are stochastic."""
         units, log_det = self._expected(x)
-        return flips(units) if self.units == "stochastic" else units, log_det
+        return noise.flips(units) if self.units == "stochastic" else units, log_det
 
     def _example(self, inputs: Tensor) -> Tensor:
         """The mean example for inputs of the visible units."""
@@ -201,9 +206,9 @@ def contrast(machine: Machine, data: Sequence[Tensor], states: Sequence[Tensor])
     return energy[:n].mean() - energy[n:].mean(), [field[n:].detach() for field in inputs]
 
 
-def dealt(n: int, count: int) -> Tensor:
-    """`n` of the indices below `count` at random, none again before all were taken: (n,)."""
-    return torch.cat([torch.randperm(count) for _ in range(-(-n // count))])[:n]
+def dealt(n: int, chains: Tensor) -> Tensor:
+    """`n` of the rows of `chains`, (count, units), at random, none again before all were taken: (n,)."""
+    return torch.cat([noise.uniform(chains[:, 0]).argsort() for _ in range(-(-n // len(chains)))])[:n]
 
 
 def chain_options(estimator: Any, schema: Schema, hidden: tuple[int, ...]) -> dict[str, Any]:

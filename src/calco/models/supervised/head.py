@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from calco.contract import Batch, Model, Turn
+from calco.contract import Batch, Model, Turn, shared_by
 from calco.errors import RequestError
 from calco.maths.consistency import adversarial, reach
 from calco.nets.augment import Views
@@ -140,6 +140,10 @@ class PredictorModel(Model):
         """(n, ...) to (n, outputs)."""
         return self.head(self.standard(self.encode(x)))
 
+    def shared(self, batch: Batch) -> Tensor | None:
+        """How many examples have labels."""
+        return None if batch.y is None else self.labelled(batch.y).sum().float()[None]
+
     def turns(self, batch: Batch) -> Iterator[Turn]:
         """One turn: the mean loss of the labels, and what inconsistency adds to it."""
         if batch.y is None or batch.y.ndim != 1:
@@ -147,8 +151,10 @@ class PredictorModel(Model):
         known, views = self.labelled(batch.y), self._views[0]
         seen = views(batch.x) if views is not None and (self.augment or self.consistency == "views") else batch.x
         out = self.outputs(seen)
-        # A share of a batch may hold no label: its mean is then 0.
-        loss = torch.where(known, self.losses(out, batch.y), 0.0).sum() / known.sum().clamp_min(1)
+        # Of all labels of a batch, of which a part may hold more than another, or none.
+        shared = shared_by(batch)
+        count = known.sum().clamp_min(1) if shared is None else shared[0]
+        loss = torch.where(known, self.losses(out, batch.y), 0.0).sum() / count.clamp_min(1e-9)
         terms: dict[str, Tensor] = {}
         if self.consistency != "none":
             terms["labels"] = loss
