@@ -218,3 +218,13 @@ def test_densities_of_different_values_are_not_ranked_against_each_other():
     assert len(frame.attrs["advice"]) == 2
     assert all("constant model" in sentence for sentence in frame.attrs["advice"])
     assert PURPOSES[0].shared
+
+
+def test_rows_that_only_the_held_out_part_is_like_are_left_out_and_told(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"wage": rng.normal(size=100), "job": rng.choice(["nurse", "smith"], 100)})
+    held: Any = split(open_data(frame), 0.2, 0)[1]
+    frame.loc[held.rows[0], "job"] = "pilot"
+    found = calco.compare(frame, [calco.Autoencoder(2, width=8, training=FEW)], 5, out=tmp_path / "runs")
+    assert any("1 of 20 held-out examples are left out" in told and "'pilot'" in told for told in found.attrs["advice"])
+    assert "19 held-out examples" in " ".join(found["protocol"])

@@ -15,6 +15,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import calco
+from calco import verbs
 from calco.contract import CAPABILITIES
 from calco.errors import RequestError
 from calco.models import families, load
@@ -162,6 +163,34 @@ def test_verbs_do_not_depend_on_the_batch(case):
         whole, part = estimator.encode(x), estimator.encode(x.iloc[7:9] if isinstance(x, pd.DataFrame) else x[7:9])
         assert whole.dtype == np.float32
         assert np.allclose(whole[7:9], part, atol=1e-5)
+
+
+def deterministic(estimator, x):
+    """What the verbs without chance give for these examples, each (n, ...)."""
+    found = {verb: getattr(estimator, verb)(x) for verb in ("encode", "predict", "segment") if verb in estimator.capabilities_}
+    if "reconstruct" in estimator.capabilities_:
+        found |= {"reconstruct": estimator.reconstruct_tensor(x).numpy(), "errors": estimator.errors(x)}
+    if hasattr(estimator, "predict_proba"):
+        found["predict_proba"] = estimator.predict_proba(x)
+    return found
+
+
+@pytest.fixture(params=[7, 3])
+def odd_chunks(request, monkeypatch):
+    """After training so many examples are worked on at once, which do not divide the others; also the seed of an order."""
+    monkeypatch.setattr(verbs, "CHUNK", request.param)
+    return request.param
+
+
+def test_neither_chunks_nor_order_change_what_verbs_give(case, odd_chunks, monkeypatch):
+    estimator, x, _ = case
+    order = np.random.default_rng(odd_chunks).permutation(len(x))
+    mixed = x.iloc[order] if isinstance(x, pd.DataFrame) else x[order]
+    parts = deterministic(estimator, mixed)
+    monkeypatch.undo()
+    whole = deterministic(estimator, x)
+    for verb, values in parts.items():
+        assert np.allclose(values, whole[verb][order], rtol=1e-4, atol=1e-5), verb
 
 
 def test_a_run_folder_gives_the_same_estimator(case):

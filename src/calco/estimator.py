@@ -165,7 +165,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """
         changes = {name.removeprefix("training__"): v for name, v in params.items() if name.startswith("training__")}
         super().set_params(**{name: value for name, value in params.items() if not name.startswith("training__")})
-        self.recipe.named(changes)
+        self.recipe.check_names(changes)
         if isinstance(self.training, Training):
             self.training = self.training.changed(changes)
         elif changes:
@@ -205,7 +205,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         """
         self.check_params()
         source, settings = self._open(x, y, reset=True), self.settings()
-        # What is held out has no say in what an example is.
+        # What is held out has no say in what an example is; its classes are those of all labels, as in scikit-learn.
         share = settings.validation if validation is None else 0.0
         rest, apart = self._split(source, share, settings)
         schema = self.understood(rest)

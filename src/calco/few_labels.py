@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import t
 from sklearn.linear_model import RidgeCV
 
-from calco.data import PartlyLabelled, Source, Subset, labelled_part, marks, parts_of, valued, with_classes
+from calco.data import PartlyLabelled, Source, Subset, fitting, labelled_part, marks, parts_of, valued, with_classes
 from calco.data.labels import name_of
 from calco.errors import RequestError
 from calco.estimator import Estimator
@@ -25,6 +25,7 @@ from calco.evaluation.probes import linear
 from calco.evaluation.reconstruction import fitted_pca
 from calco.models import family, load
 from calco.runs import read_json, write_json
+from calco.verbs import chunk_of
 
 BUDGETS, DRAWS = (10, 100, 1000), 5
 """Numbers of labelled examples, and how often they are drawn."""
@@ -101,7 +102,9 @@ def transfer(
         test = with_classes(test, train.classes)
     budgets = sorted(set(budgets))
     check_budgets(budgets, pool, metric)
-    protocol = f"{metric} on {_told(encoder, pool, test)}; mean of {draws} draws, intervals by Student's t over them"
+    test, left = fitting(test, encoder.schema_, chunk_of(encoder.schema_))
+    told = f"{_told(encoder, pool, test)}{f' ({left})' if left else ''}"
+    protocol = f"{metric} on {told}; mean of {draws} draws, intervals by Student's t over them"
     settings = {**(options or {}), "training": dict(training or {})}
     truth = labels_of(test if metric == "accuracy" else valued(test))
     plan = {

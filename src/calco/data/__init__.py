@@ -122,7 +122,8 @@ def open_data(
         labelled = open_data(data, y, part=part, labels=labels, columns=columns, **reading)
         plan = plan_of(labelled)
         kinds = dict(columns or {}) | {column.name: column.kind for column in (plan if isinstance(plan, tuple) else ())}
-        return PartlyLabelled(labelled, open_data(unlabelled, columns=kinds or None, **_of_folders(unlabelled, reading)))
+        table = kinds if _paths(unlabelled) or hasattr(unlabelled, "columns") else {}
+        return PartlyLabelled(labelled, open_data(unlabelled, columns=table or None, **_of_folders(unlabelled, reading)))
     if masks is not None:
         if y is not None or labels is not None or size or skip_corrupt:
             raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")

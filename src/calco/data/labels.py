@@ -55,7 +55,8 @@ def as_array(y: Any) -> np.ndarray:
     if found.dtype.kind in "OT" and found.size:
         found = _of_objects(found.ravel()).reshape(found.shape)
     if found.dtype.kind not in "biufUOM":
-        raise RequestError(f"The labels are of type {found.dtype}: give numbers, booleans or text.")
+        told = "Complex data not supported. " if found.dtype.kind == "c" else ""  # scikit-learn's words
+        raise RequestError(f"{told}The labels are of type {found.dtype}: give numbers, booleans or text.")
     return found
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -88,17 +88,20 @@ class Training:
         """
         if isinstance(changes, Training):
             return changes
-        self.named(changes or {})
-        return dataclasses.replace(self, **dict(changes or {}))
+        changes = {} if changes is None else changes
+        self.check_names(changes)
+        return dataclasses.replace(self, **changes)
 
-    def named(self, names: Iterable[str]) -> None:
-        """Raise unless these are names of settings.
+    def check_names(self, changes: Mapping[str, Any]) -> None:
+        """Raise unless these are settings by their names.
 
         Raises:
-            RequestError: there is no such setting.
+            RequestError: there is no such setting, or it is no mapping.
         """
+        if not isinstance(changes, Mapping):
+            raise RequestError(f"training is {changes!r}: give a dict of settings, or a Training.")
         known = [field.name for field in dataclasses.fields(self)]
-        for name in names:
+        for name in changes:
             if name not in known:
                 raise one_of("training setting", name, known)
 
