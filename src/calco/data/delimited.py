@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from calco.data.dialect import SAMPLE, Dialect, check_text, delimiter_of, mistake, records
+from calco.data.dialect import CHUNK, Dialect, check_text, delimiter_of, mistake, records
 from calco.data.inference import Inference
 from calco.data.numerals import Format, agreed
 from calco.errors import RequestError
@@ -87,7 +87,7 @@ def _uncompressed(path: Path) -> Any:
 
 def _recoded(file: IO[bytes], encoding: str, into: IO[bytes]) -> IO[bytes]:
     text = io.TextIOWrapper(file, encoding, newline="") if encoding else None
-    while part := text.read(SAMPLE).encode() if text else file.read(SAMPLE):
+    while part := text.read(CHUNK).encode() if text else file.read(CHUNK):
         into.write(part)
     into.flush()
     return into
@@ -113,7 +113,7 @@ class Delimited:
 
         buffer = pa.py_buffer(content)
         self.content: Any = buffer[3:] if buffer[:3].to_pybytes() == codecs.BOM_UTF8 else buffer
-        check_text(self.content)
+        self.quotes = check_text(self.content)
         self.dialect, self.kinds, self.about = dialect, dict(columns or {}), about
         self.delimiter = delimiter_of(self.content, dialect)
         rows = [row for _, row in itertools.islice(records(self.content, self.delimiter), 2)]
@@ -136,11 +136,9 @@ class Delimited:
         Raises:
             RequestError: rows are not as wide as the first, that looks like data, or numbers can be read in several ways.
         """
-        import pyarrow as pa
-
-        batches = list(self._batches())
-        self._look(batches)
-        return self._framed(pa.Table.from_batches(batches))
+        (table,) = self._read(whole=True)
+        self._look([table])
+        return self._framed(table)
 
     def parts(self, rows: int) -> Iterator[Any]:
         """The same in data frames of so many rows at most.
@@ -149,25 +147,28 @@ class Delimited:
             RequestError: as `frame`.
         """
         if not self.columns:
-            self._look(self._batches())
-        for batch in self._batches():
+            self._look(self._read())
+        for batch in self._read():
             for start in range(0, len(batch), rows):
                 yield self._framed(batch.slice(start, rows))
 
-    def _batches(self) -> Iterator[Any]:
-        """The rows, in parts, all cells as text."""
+    def _read(self, whole: bool = False) -> Iterator[Any]:
+        """The rows, in parts or as a whole, all cells as text."""
         import pyarrow as pa
         import pyarrow.csv as pc
 
         columns = [str(i) for i in range(len(self.first))]
         body = _without_blank_ends(self.content)
-        reading = pc.ReadOptions(use_threads=False, block_size=min(BLOCK, len(body) + 1), column_names=columns)
+        reading = pc.ReadOptions(block_size=min(BLOCK, len(body) + 1), column_names=columns)
         reading.skip_rows_after_names = int(self.dialect.header is not False)
-        parsing = pc.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, ignore_empty_lines=len(columns) > 1)
+        parsing = pc.ParseOptions(delimiter=self.delimiter, newlines_in_values=self.quotes, ignore_empty_lines=len(columns) > 1)
         text = dict.fromkeys(columns, pa.string())
         convert = pc.ConvertOptions(column_types=text, strings_can_be_null=False, check_utf8=False)
         try:
-            yield from pc.open_csv(pa.BufferReader(body), reading, parsing, convert)
+            source = pa.BufferReader(body)
+            yield from (
+                [pc.read_csv(source, reading, parsing, convert)] if whole else pc.open_csv(source, reading, parsing, convert)
+            )
         except pa.ArrowInvalid as error:
             wrong = mistake(self.content, self.delimiter, len(columns))
             long = RequestError(f"it has a row that is longer than {BLOCK >> 20} MiB, or cannot be read: {error}.")
@@ -177,7 +178,8 @@ class Delimited:
         """Find what the columns hold."""
         cells = self.first if self.dialect.header is not False else [""] * len(self.first)
         columns = [
-            Inference(name, self.kinds.get(name, ""), self.dialect, cell) for name, cell in zip(self.names, cells, strict=True)
+            Inference(name, self.kinds.get(name, ""), self.dialect, cell, self.quotes)
+            for name, cell in zip(self.names, cells, strict=True)
         ]
         for batch in batches:
             for column, texts in zip(columns, batch.columns, strict=True):
@@ -230,9 +232,9 @@ class Delimited:
 def _without_blank_ends(content: Any) -> Any:
     """A buffer without blank lines at its beginning and end."""
     start, stop = 0, len(content)
-    while start < stop and (part := content[start : min(start + SAMPLE, stop)].to_pybytes())[0] in b"\r\n":
+    while start < stop and (part := content[start : min(start + CHUNK, stop)].to_pybytes())[0] in b"\r\n":
         start += len(part) - len(part.lstrip(b"\r\n"))
-    while start < stop and (part := content[max(stop - SAMPLE, start) : stop].to_pybytes())[-1] in b"\r\n":
+    while start < stop and (part := content[max(stop - CHUNK, start) : stop].to_pybytes())[-1] in b"\r\n":
         stop -= len(part) - len(part.rstrip(b"\r\n"))
     return content[start:stop]
 

@@ -12,8 +12,10 @@ from calco.errors import RequestError
 
 DELIMITERS = (",", ";", "\t", "|")
 """Those that are looked for."""
-SAMPLE = 1 << 20
-"""Bytes in which they are."""
+SAMPLE = 1 << 16
+"""Bytes in which they are; all rows are checked afterwards."""
+CHUNK = 1 << 20
+"""Bytes of a text that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,15 @@ def _widths(content: Any, delimiter: str) -> list[int]:
 
 
 def mistake(content: Any, delimiter: str, width: int) -> RequestError | None:
-    """What is wrong with the first row that does not have `width` cells, or whose quotes are not in order; None if nothing is."""
+    """What is wrong with the first row that is not `width` cells wide, or whose quotes are not in order; None if none is."""
     try:
         for line, row in records(content, delimiter, strict=True):
             if len(row) != width:
+                found = f"{len(row)} cell{'s' if len(row) > 1 else ''}"
                 return RequestError(
-                    f"line {line} has {len(row)} cell{'s' if len(row) > 1 else ''} by the delimiter {delimiter!r}, and the first row {width}: mend it, put"
-                    ' cells that hold the delimiter in quotes ("), or say what separates cells, and the decimal sign if that'
-                    f" is a comma (delimiter, decimal; --delimiter, --decimal). It begins {_short(delimiter.join(row))}."
+                    f"line {line} has {found} by the delimiter {delimiter!r}, and the first row {width}: mend it, put cells"
+                    ' that hold the delimiter in quotes ("), or say what separates cells, and the decimal sign if that is a comma'
+                    f" (delimiter, decimal; --delimiter, --decimal). It begins {_short(delimiter.join(row))}."
                 )
     except RequestError as error:
         return error
@@ -154,19 +157,20 @@ def line_of(before: bytes) -> int:
     return 1 + before.replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
 
 
-def check_text(content: Any) -> None:
-    """Raise unless a buffer is UTF-8 without NUL.
+def check_text(content: Any) -> bool:
+    """Whether there are quotes in a buffer, which is to be UTF-8 without NUL.
 
     Raises:
         RequestError: with the line.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, max(len(content), 1), SAMPLE):
-        part = content[start : start + SAMPLE].to_pybytes()
-        final = start + SAMPLE >= len(content)
+    decoder, quotes = codecs.getincrementaldecoder("utf-8")(), False
+    for start in range(0, max(len(content), 1), CHUNK):
+        part = content[start : start + CHUNK].to_pybytes()
+        final = start + CHUNK >= len(content)
         pending = len(decoder.getstate()[0])
         try:
-            decoder.decode(part, final)
+            if pending or not part.isascii():
+                decoder.decode(part, final)
         except UnicodeDecodeError as error:
             line = line_of(content[: start - pending + error.start].to_pybytes())
             utf16 = content[:2].to_pybytes() in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -176,4 +180,8 @@ def check_text(content: Any) -> None:
             ) from error
         if (at := part.find(b"\0")) >= 0:
             line = line_of(content[: start + at].to_pybytes())
-            raise RequestError(f"line {line} holds a NUL byte, so that it is no text, or text in an encoding to be said (encoding).")
+            raise RequestError(
+                f"line {line} holds a NUL byte, so that it is no text, or text in an encoding to be said (encoding)."
+            )
+        quotes = quotes or b'"' in part
+    return quotes

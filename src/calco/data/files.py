@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -146,7 +147,7 @@ def check_dialect(path: Path, dialect: Dialect | None) -> None:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Labels from npy, idx, a one-column table with a header, or text with one label a line.
+    """Labels from npy, idx, a one-column table as text with a header, or text with one label a line.
 
     Labels in text are text, unless all are written as whole numbers are.
 
@@ -155,7 +156,7 @@ def read_labels(path: Path) -> np.ndarray:
     """
     suffix = path.suffix.lower()
     if suffix != ".txt" and is_delimited(path):
-        frame = read_table(path)
+        frame = read_table(path, dialect=Dialect(na_values=()))  # "NA" is a class
         if frame.shape[1] != 1:
             raise RequestError(f"{path} has {frame.shape[1]} columns: a file of labels has one.")
         return frame.iloc[:, 0].to_numpy()
@@ -177,8 +178,8 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _are_whole(lines: list[str]) -> bool:
-    """Whether all lines are written as whole numbers of 64 bits are."""
-    return all(line.lstrip("-").isdecimal() and str(int(line)) == line and abs(int(line)) < 2**63 for line in lines)
+    """Whether all lines are written as whole numbers are, of at most 18 digits."""
+    return all(re.fullmatch(r"0|-?[1-9]\d{0,17}", line, re.ASCII) for line in lines)
 
 
 def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) -> ArraySource:
@@ -219,9 +220,7 @@ def table_source(frame: Any, y: Any, columns: Any, open: dict[str, Any] | None, 
     return TableSource(frame, y, columns=columns, open=open, about=about)
 
 
-def file_source(
-    path: Path, y: Any, open: dict[str, Any] | None, columns: Any = None, dialect: Dialect | None = None
-) -> Source:
+def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = None, dialect: Dialect | None = None) -> Source:
     """The examples in one file, by its suffix.
 
     Raises:

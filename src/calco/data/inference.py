@@ -1,4 +1,4 @@
-"""What a column of text holds, seen a part at a time: whole numbers, numbers, booleans, dates or text; and the column as that."""
+"""What a column of text holds, seen a part at a time: whole numbers, numbers, booleans, dates or text; its cells as that."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from calco.data.dialect import Dialect
-from calco.data.numerals import Format, called, formats
+from calco.data.numerals import Format, called, compute, formats
 from calco.errors import RequestError
 
 WORDS = (
@@ -37,10 +37,11 @@ class Inference:
             are written exactly so.
         dialect: what is said of the table.
         header: the cell above the column, "" for none.
+        quotes: whether the table has quotes, without which no cell holds the end of a line.
     """
 
-    def __init__(self, name: str, named: str, dialect: Dialect, header: str = "") -> None:
-        self.name, self.named, self.header = name, named, header
+    def __init__(self, name: str, named: str, dialect: Dialect, header: str = "", quotes: bool = True) -> None:
+        self.name, self.named, self.header, self.quotes = name, named, header, quotes
         self.gone = ("", *(dialect.na_values or ()))
         self.formats = formats(dialect) if named in ("", "number") else set[Format]()
         self.whole, self.proven, self.example = set(self.formats), set[Format](), ""
@@ -50,18 +51,18 @@ class Inference:
 
     def see(self, texts: Any) -> None:
         """Look at the next part, an Arrow array of text."""
-        import pyarrow.compute as pc
-
+        pc = compute()
         present = _without(texts, self.gone)
         self.rows, self.missing = self.rows + len(texts), self.missing + len(texts) - len(present)
-        rest = present if self.named == "choice" else _without(present, WORDS)
+        dtype = _dtype(present) if self.formats else ""
+        rest = present if dtype or self.named == "choice" else _without(present, WORDS)
         self.words += len(present) - len(rest)
         if not len(rest):
             return
         if self.formats:
-            self._see_numbers(rest)
-        if not self.formats:  # only text holds ends of lines
-            self.lines |= _any(pc.match_substring(rest, "\n"))
+            self._see_numbers(rest, dtype if len(rest) == len(present) else _dtype(rest))
+        if not self.formats:  # it is no number
+            self.lines |= self.quotes and _any(pc.match_substring(rest, "\n"))
             self.recurs |= _any(pc.equal(rest, self.header))
             self.commas += _count(rest, WITH_COMMA) if self.named == "" and _any(pc.match_substring(rest, ",")) else 0
         if self.named == "choice":
@@ -69,9 +70,8 @@ class Inference:
             self.others = {one for one in self.others if all(_written(text, one) for text in different)}
         self.others -= {one for one in self.others & {*PATTERNS} if self.named == "" and not _all(rest, PATTERNS[one])}
 
-    def _see_numbers(self, texts: Any) -> None:
+    def _see_numbers(self, texts: Any, dtype: str) -> None:
         """Strike out the formats that a cell is no number in, and note what numbers show."""
-        dtype = _dtype(texts)
         self.plain &= dtype != ""
         for one in [] if dtype == "int64" else list(self.formats):
             pointed = dtype == "float64" and one.decimal == "."  # as was just seen
@@ -133,13 +133,14 @@ class Inference:
     def converted(self, texts: Any, form: Format) -> Any:
         """Cells, an Arrow array of text, as a pandas series of what the column holds."""
         import pandas as pd
-        import pyarrow.compute as pc
 
+        pc = compute()
         kind = self.kind(form)
         if kind == "empty":
             return pd.Series(np.full(len(texts), np.nan))
-        words = WORDS if kind != "text" and self.named != "choice" or self.named == "date" else ()
-        texts = pc.if_else(_among(texts, (*self.gone, *words)), None, texts)
+        words = WORDS if (kind != "text" and self.named != "choice") or self.named == "date" else ()
+        if self.missing or self.words:
+            texts = pc.if_else(_among(texts, (*self.gone, *words)), None, texts)
         if kind in ("text", "date"):
             return texts.to_pandas()
         if kind == "boolean":
@@ -162,19 +163,18 @@ def _written(text: str, kind: str) -> bool:
 
 def _dtype(texts: Any) -> str:
     """int64 or float64 where all of an array can be read as such without more ado, else ""."""
-    import pyarrow.compute as pc
-
-    for dtype in ("int64", "float64"):
-        if _casts(texts[:HEAD], dtype) and _casts(texts, dtype):
-            led = pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, "-0"))  # 007, and 0x1F, which Arrow takes too
-            return "" if dtype == "int64" and _any(pc.and_(led, pc.greater(pc.binary_length(texts), 1))) else dtype
-    return ""
+    pc = compute()
+    dtype = next((one for one in ("int64", "float64") if _casts(texts[:HEAD], one) and _casts(texts, one)), "")
+    if dtype != "int64":
+        return dtype
+    led = pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, "-0"))  # 007, and 0x1F, which Arrow takes too
+    return "" if _any(pc.and_(led, pc.greater(pc.binary_length(texts), 1))) else dtype
 
 
 def _casts(texts: Any, dtype: str) -> bool:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = compute()
     try:
         pc.cast(texts, dtype)
     except pa.ArrowInvalid:
@@ -184,27 +184,24 @@ def _casts(texts: Any, dtype: str) -> bool:
 
 def _among(texts: Any, values: Sequence[str]) -> Any:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = compute()
     return pc.is_in(texts, value_set=pa.array(values, pa.string()))
 
 
 def _without(texts: Any, values: Sequence[str]) -> Any:
-    import pyarrow.compute as pc
-
-    found = _among(texts, values)
+    pc = compute()
+    found = pc.equal(texts, "") if tuple(values) == ("",) else _among(texts, values)
     return texts.filter(pc.invert(found)) if _any(found) else texts
 
 
 def _any(flags: Any) -> bool:
-    import pyarrow.compute as pc
-
+    pc = compute()
     return bool(pc.any(flags).as_py())
 
 
 def _count(texts: Any, pattern: str) -> int:
-    import pyarrow.compute as pc
-
+    pc = compute()
     return pc.sum(pc.match_substring_regex(texts, pattern)).as_py() or 0
 
 

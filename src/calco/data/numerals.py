@@ -38,11 +38,17 @@ class Format(NamedTuple):
 
     def pointed(self, texts: Any) -> Any:
         """Numbers, an Arrow array of text, without spaces, groups and a plus, and with a decimal point."""
-        import pyarrow.compute as pc
-
+        pc = compute()
         texts = pc.utf8_ltrim(pc.utf8_trim_whitespace(texts), "+")
         texts = pc.replace_substring(texts, self.thousands, "") if self.thousands else texts
         return pc.replace_substring(texts, self.decimal, ".") if self.decimal != "." else texts
+
+
+def compute() -> Any:
+    """Arrow's functions, which come into being when they are imported."""
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 POINT, COMMA, ENGLISH, CONTINENTAL = Format("."), Format(","), Format(".", ","), Format(",", ".")
