@@ -86,9 +86,10 @@ def _uncompressed(path: Path) -> Any:
 
 
 def _recoded(file: IO[bytes], encoding: str, into: IO[bytes]) -> IO[bytes]:
-    text = io.TextIOWrapper(file, encoding, newline="") if encoding else None
-    while part := text.read(CHUNK).encode() if text else file.read(CHUNK):
-        into.write(part)
+    decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
+    while part := file.read(CHUNK):
+        into.write(decoder.decode(part).encode() if decoder else part)
+    into.write(decoder.decode(b"", final=True).encode() if decoder else b"")
     into.flush()
     return into
 
@@ -165,10 +166,8 @@ class Delimited:
         text = dict.fromkeys(columns, pa.string())
         convert = pc.ConvertOptions(column_types=text, strings_can_be_null=False, check_utf8=False)
         try:
-            source = pa.BufferReader(body)
-            yield from (
-                [pc.read_csv(source, reading, parsing, convert)] if whole else pc.open_csv(source, reading, parsing, convert)
-            )
+            found = (pc.read_csv if whole else pc.open_csv)(pa.BufferReader(body), reading, parsing, convert)
+            yield from [found] if whole else found
         except pa.ArrowInvalid as error:
             wrong = mistake(self.content, self.delimiter, len(columns))
             long = RequestError(f"it has a row that is longer than {BLOCK >> 20} MiB, or cannot be read: {error}.")

@@ -139,9 +139,9 @@ def mistake(content: Any, delimiter: str, width: int) -> RequestError | None:
             if len(row) != width:
                 found = f"{len(row)} cell{'s' if len(row) > 1 else ''}"
                 return RequestError(
-                    f"line {line} has {found} by the delimiter {delimiter!r}, and the first row {width}: mend it, put cells"
-                    ' that hold the delimiter in quotes ("), or say what separates cells, and the decimal sign if that is a comma'
-                    f" (delimiter, decimal; --delimiter, --decimal). It begins {_short(delimiter.join(row))}."
+                    f"line {line} has {found} by the delimiter {delimiter!r}, and the first row {width}; it begins"
+                    f" {_short(delimiter.join(row))}. Mend it, quote cells that hold the delimiter, or say what separates"
+                    " cells, and the decimal sign if that is a comma (delimiter, decimal; --delimiter, --decimal)."
                 )
     except RequestError as error:
         return error
