@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from calco.data import columnar, files, open_data, reopened
@@ -303,6 +303,7 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
     encoding=st.sampled_from([None, "utf-8", "utf-8-sig", "utf-16"]),
 )
 def test_what_is_written_is_read(rows, delimiter, decimal, quoting, end, encoding, tmp_path):
+    assume(end == "\r\n" or not any("\r" in cell for row in rows for cell in row[:2]))  # which csv does not quote
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=end)
     writer.writerows([("one", "two, or\n more", "number"), *((a, b, str(n).replace(".", decimal)) for a, b, n in rows)])

@@ -15,7 +15,7 @@ Data = Annotated[str, Parameter(help="A named set (see `calco data`), a file, or
 Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
 
 
-@Parameter(name="*", group="Tables as text")
+@Parameter(name="*", group="Data")
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
     """How a table is written as text (CSV and its like); what is not said is found out."""

@@ -156,7 +156,10 @@ def read_labels(path: Path) -> np.ndarray:
     """
     suffix = path.suffix.lower()
     if suffix != ".txt" and is_delimited(path):
-        frame = read_table(path, dialect=Dialect(na_values=()))  # "NA" is a class
+        try:
+            frame = read_table(path, dialect=Dialect(na_values=()))  # "NA" is a class
+        except RequestError as error:
+            raise RequestError(f"{error} Labels without a heading are a txt file, one a line.") from error
         if frame.shape[1] != 1:
             raise RequestError(f"{path} has {frame.shape[1]} columns: a file of labels has one.")
         return frame.iloc[:, 0].to_numpy()
