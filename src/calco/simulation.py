@@ -9,7 +9,8 @@ from torch import Tensor
 
 from calco.data import Schema, SeriesSchema
 from calco.data.channels import as_array, as_type, channel_values
-from calco.data.files import read_npy, read_table
+from calco.data.dialect import Dialect
+from calco.data.files import check_dialect, read_npy, read_table
 from calco.data.stamps import read_stamps
 from calco.errors import RequestError
 from calco.maths import noise
@@ -87,7 +88,9 @@ def past_of(schema: SeriesSchema, history: Any, called: str = "the history") -> 
     return past[pieces[-1]]
 
 
-def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = ()) -> tuple[np.ndarray, Any]:
+def read_history(
+    schema: SeriesSchema, path: Path, channels: tuple[str, ...] = (), dialect: Dialect | None = None
+) -> tuple[np.ndarray, Any]:
     """Moments in a file, (moments, channels), and the last time stamp where the schema's clock is in it.
 
     What is before the last gap of a history is no past of what comes.
@@ -96,6 +99,7 @@ def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = (
         schema: of series.
         path: a CSV, Parquet or npy file.
         channels: those to read; all of the schema if not given.
+        dialect: what is said of how a table is written as text.
 
     Raises:
         RequestError: it cannot be read, lacks a channel, or has time stamps that are not those of the schema's clock.
@@ -105,12 +109,13 @@ def read_history(schema: SeriesSchema, path: Path, channels: tuple[str, ...] = (
     """
     names = list(channels or schema.names)
     if path.suffix.lower() == ".npy":
+        check_dialect(path, dialect)
         found = np.asarray(read_npy(path), np.float64)
         found = found[:, None] if found.ndim == 1 else found
         if found.ndim != 2 or found.shape[1] != len(names):
             raise RequestError(f"{path} has shape {found.shape}: give (moments, {len(names)}): {', '.join(names[:8])}.")
         return found, None
-    table = read_table(path)
+    table = read_table(path, dialect=dialect)
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise RequestError(f"{path} has no column {', '.join(missing[:5])}: the model knows {', '.join(names)}.")

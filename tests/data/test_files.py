@@ -50,6 +50,36 @@ def test_labels_from_a_file(folder, name):
     assert open_data(**source.describe()["open"]).classes == source.classes
 
 
+def labelled(folder, name, content):
+    """The labels in a file of this content, of examples as many."""
+    (folder / name).write_bytes(content)
+    return files.read_labels(folder / name).tolist()
+
+
+def test_labels_in_text_stay_as_they_are(tmp_path):
+    assert labelled(tmp_path, "y.txt", b"1\n10\n9\n-2") == [1, 10, 9, -2]
+    assert labelled(tmp_path, "y.txt", b"01\n1\n001\n") == ["01", "1", "001"]
+    assert labelled(tmp_path, "y.txt", b"+1\n1\n-0\n") == ["+1", "1", "-0"]
+    assert labelled(tmp_path, "y.txt", b"\xef\xbb\xbfcat\r\ndog\r\ncat\r\n\r\n\r\n") == ["cat", "dog", "cat"]
+    assert labelled(tmp_path, "y.txt", "a\u2028b\nc\x0cd\n".encode()) == ["a\u2028b", "c\x0cd"]
+    assert labelled(tmp_path, "y.csv", b"\xef\xbb\xbflabel\r\n00501\r\n501\r\n") == ["00501", "501"]
+    assert labelled(tmp_path, "y.tsv", b"label\nNA\nNone\nx\n") == ["NA", "None", "x"]
+    assert labelled(tmp_path, "y.csv.gz", gzip.compress(b"label\n3\n1\n")) == [3, 1]
+
+
+def test_labels_of_which_a_line_is_none_are_refused(tmp_path):
+    with pytest.raises(RequestError, match="Line 2 of the labels .* is blank"):
+        labelled(tmp_path, "y.txt", b"a\n \nb\n")
+    with pytest.raises(RequestError, match="Line 1 of the labels .*'label', is no whole number"):
+        labelled(tmp_path, "y.txt", b"label\n1\n2\n")
+    with pytest.raises(RequestError, match=r"y\.csv: its first row, 0, looks like data.* txt"):
+        labelled(tmp_path, "y.csv", b"0\n1\n0\n")
+    with pytest.raises(RequestError, match="Cannot read the labels"):
+        labelled(tmp_path, "y.txt", b"caf\xe9\n")
+    with pytest.raises(RequestError, match=r"Line 1 of the labels .* is blank"):
+        labelled(tmp_path, "y.txt", b"\n")
+
+
 def test_a_large_file_is_mapped(folder, monkeypatch):
     monkeypatch.setattr(files, "MAPPED_FROM", 10)
     source = open_data(folder / "x.npy")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from calco.cli.options import Device, RunFolder
+from calco.cli.options import AS_FOUND, Device, RunFolder, TextOptions
 
 
 def simulate(
@@ -20,6 +20,7 @@ def simulate(
     ] = None,
     chart: Annotated[Path | None, Parameter(help="A png of the futures' quantiles; beside the file if not given.")] = None,
     seed: Annotated[int, Parameter(help="Same seed, same futures.")] = 0,
+    options: TextOptions = AS_FOUND,
     device: Device = "cpu",
 ) -> None:
     """Draw futures of a series from its past on, as paths and as a fan of quantiles."""
@@ -32,8 +33,10 @@ def simulate(
     estimator = load(run, device)
     estimator.require("complete")
     schema = series_schema(estimator.schema_)
-    past, last = read_history(schema, history)
-    chosen = None if actions is None else read_history(schema, actions, schema.actions)[0]
+    past, last = read_history(schema, history, dialect=options.dialect(history, estimator.run_))
+    chosen = None
+    if actions is not None:
+        chosen = read_history(schema, actions, schema.actions, options.dialect(actions, estimator.run_))[0]
     found = estimator.simulate(past, steps, paths=paths, actions=chosen, seed=seed)
     write_array(out, found if out.suffix == ".npy" else schema.futures(found, last))
     picture = chart or out.with_suffix(".png")
@@ -47,20 +50,22 @@ def impute(
     *,
     out: Annotated[Path, Parameter(help="A csv or parquet file.")],
     seed: Annotated[int, Parameter(help="Same seed, same draws.")] = 0,
+    options: TextOptions = AS_FOUND,
     device: Device = "cpu",
 ) -> None:
     """Fill in empty cells, each by a draw given the cells that are there."""
     from calco.cli.outputs import write_array
-    from calco.data.files import read_table
+    from calco.data.files import is_table, read_table
     from calco.errors import RequestError
     from calco.imputation import imputed
     from calco.models import load
 
-    if out.suffix not in (".csv", ".parquet") or data.suffix.lower() not in (".csv", ".parquet"):
-        raise RequestError(f"Cannot fill in {data} into {out}: both are csv or parquet files.")
+    if out.suffix not in (".csv", ".parquet") or not is_table(data):
+        raise RequestError(f"Cannot fill in {data} into {out}: both are tables, the latter in a csv or parquet file.")
     estimator = load(run, device)
     estimator.require("complete")
-    found = imputed(estimator, read_table(data), seed)
+    kinds = getattr(estimator.schema_, "opening", dict)().get("columns")
+    found = imputed(estimator, read_table(data, kinds, dialect=options.dialect(data, estimator.run_)), seed)
     write_array(out, found.data)
     left = f", {found.left} of them left empty: the model takes them for missing in every draw" if found.left else ""
     print(f"{found.missing} missing values filled in{left}; the whole in {out}")

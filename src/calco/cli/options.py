@@ -1,12 +1,13 @@
 """Options that several verbs share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from calco.data.dialect import Dialect
     from calco.runs import Run
 
 RunFolder = Annotated[Path, Parameter(help="A run folder.")]
@@ -16,12 +17,35 @@ Device = Annotated[str, Parameter(help="Where to compute: cpu or cuda.")]
 
 @Parameter(name="*", group="Data")
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
+class TextOptions:
+    """How a table is written as text (CSV and its like); what is not said is found out."""
+
+    delimiter: Annotated[str | None, Parameter(help="What separates cells: one character, or tab.")] = None
+    decimal: Annotated[Literal[".", ","] | None, Parameter(help="The decimal sign.")] = None
+    thousands: Annotated[str | None, Parameter(help="What groups digits.")] = None
+    header: Annotated[bool | None, Parameter(help="Whether the first row names the columns.")] = None
+    na_values: Annotated[
+        tuple[str, ...] | None,
+        Parameter(help='Texts of missing cells, beside empty ones; "" if there are none.', consume_multiple=True, negative=""),
+    ] = None
+    encoding: Annotated[str | None, Parameter(help="Of the text, such as latin-1; UTF-8 if not given.")] = None
+
+    def dialect(self, path: Path, run: "Run | None" = None) -> "Dialect":
+        """What is said of a file; what was said of the data of `run`, where no option says otherwise and the file is text."""
+        from calco.data.delimited import is_delimited
+        from calco.data.dialect import Dialect
+
+        said = {name: value for name in TEXT if (value := getattr(self, name)) is not None}
+        before = run.opening() if run is not None and is_delimited(path) else {}
+        return Dialect(**{name: before[name] for name in TEXT if name in before} | said)
+
+
+@Parameter(name="*", group="Data")
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(TextOptions):
     """How to read the data."""
 
-    labels: Annotated[Path | None, Parameter(help="A file of labels: npy, idx, one-column CSV, or text with one a line.")] = (
-        None
-    )
+    labels: Annotated[Path | None, Parameter(help="A file of labels: npy, idx, one-column CSV, or txt with one a line.")] = None
     size: Annotated[tuple[int, int] | None, Parameter(help="Height and width to fit the images of a folder to.")] = None
     mode: Annotated[Literal["L", "RGB"] | None, Parameter(help="Convert the images of a folder to grey (L) or colour.")] = None
     skip_corrupt: Annotated[bool, Parameter(help="Leave out images that cannot be read.", negative="")] = False
@@ -53,7 +77,7 @@ class DataOptions:
         """The source that `data` names; a folder's images are read as those of `run` were, where no option says otherwise."""
         from calco.data import PlacesSchema, SeriesSchema, TableSchema, open_data, schema_from_json
 
-        options = {name: value for name, value in vars(self).items() if value is not None and value is not False}
+        options = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}
         if run is not None and (self.masks or Path(data).is_dir()):
             kept = ("mode", "instances") if self.masks else ("size", "mode", "skip_corrupt")
             before: dict[str, Any] = {name: value for name, value in run.opening().items() if name in kept}
@@ -63,12 +87,12 @@ class DataOptions:
             options = before | options
         elif run is not None and isinstance(schema := schema_from_json(run.field("schema", dict)), (SeriesSchema, TableSchema)):
             options = schema.opening() | options
-        return open_data(data, part=part, **options)
+        return open_data(data, part=part, **options | self.dialect(Path(data), run).given())
 
     def named(self, data: str) -> Any:
         """The name itself, of which both parts can be opened, where no option says how; else the source."""
-        plain = all(value in (None, False) for value in vars(self).values())
-        return data if plain else self.open(data, "train")
+        return data if self == DEFAULT else self.open(data, "train")
 
 
-DEFAULT = DataOptions()
+DEFAULT, AS_FOUND = DataOptions(), TextOptions()
+TEXT = tuple(field.name for field in fields(TextOptions))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from calco.data.delimited import is_delimited
+from calco.data.dialect import Dialect
 from calco.data.images import ImageSchema
 from calco.data.masks import VOID, MaskedSource
 from calco.data.paired import open_masked
@@ -77,12 +79,18 @@ def open_data(
     time: str = "",
     actions: Sequence[str] = (),
     columns: Mapping[str, str] | str | os.PathLike[str] | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    header: bool | None = None,
+    na_values: Sequence[str] | None = None,
+    encoding: str | None = None,
 ) -> Source:
     """A source of what `data` names or holds.
 
     Args:
-        data: a named set, also "name:part"; a file (idx, npy, npz, CSV, Parquet, also compressed idx); a folder of images;
-            an array, tensor or data frame; or a source.
+        data: a named set, also "name:part"; a file (idx, npy, npz, Parquet, or CSV and its like: csv, tsv, txt; idx and text
+            compressed too); a folder of images; an array, tensor or data frame; or a source.
         y: labels, one per example.
         part: of a named set, where `data` does not say.
         labels: a file of labels (npy, idx, one-column CSV, or text with one a line).
@@ -101,12 +109,20 @@ def open_data(
         actions: channels of series that somebody chooses, for planning.
         columns: what columns of a table hold, where that is not to be inferred: a mapping of names to number, choice, date or
             drop, or a TOML file of such lines. Data frames of numbers alone are vectors without it, and tables with it.
+        delimiter: what separates the cells of a table as text, also "tab". This and what follows are found out where they are
+            not given, and the table is refused where they cannot be.
+        decimal: the decimal sign, "." or ",".
+        thousands: what groups digits.
+        header: whether the first row names the columns; without, they are called x0, x1, ...
+        na_values: texts of missing cells, beside empty ones and, in columns of numbers, dates or booleans, `NA` and its like.
+        encoding: of the text; UTF-8 where not given.
 
     Raises:
         RequestError: there is no such thing, or it cannot be read.
     """
     _check_options(size, mode)
     data, y, unlabelled = unmasked(data), unmasked(y), unmasked(unlabelled)
+    dialect = Dialect(delimiter, decimal, thousands, header, na_values, encoding)
     if isinstance(columns, (str, os.PathLike)):
         from calco.data.columns import read_columns
 
@@ -114,17 +130,21 @@ def open_data(
     if window is not None and not plan_of(data):
         if unlabelled is not None or masks is not None:
             raise RequestError("Series take neither masks nor a second set of unlabelled examples: leave those out.")
-        return _open_series(data, y, part, labels, {"window": window, "stride": stride, "time": time, "actions": actions})
+        cut = {"window": window, "stride": stride, "time": time, "actions": actions}
+        return _open_series(data, y, part, labels, cut, dialect)
     if window is None and (stride != 1 or time or actions):
         raise RequestError("stride, time and actions are of series: give the window too, the moments of an example.")
     if unlabelled is not None:
         reading: dict[str, Any] = {"size": size, "mode": mode, "skip_corrupt": skip_corrupt}
-        labelled = open_data(data, y, part=part, labels=labels, columns=columns, **reading)
+        labelled = open_data(data, y, part=part, labels=labels, columns=columns, **reading, **dialect.given())
         plan = plan_of(labelled)
         kinds = dict(columns or {}) | {column.name: column.kind for column in (plan if isinstance(plan, tuple) else ())}
         table = kinds if _paths(unlabelled) or hasattr(unlabelled, "columns") else {}
-        return PartlyLabelled(labelled, open_data(unlabelled, columns=table or None, **_of_folders(unlabelled, reading)))
+        return PartlyLabelled(
+            labelled, open_data(unlabelled, columns=table or None, **_of_folders(unlabelled, reading, dialect))
+        )
     if masks is not None:
+        _no_text("examples with masks", dialect)
         if y is not None or labels is not None or size or skip_corrupt:
             raise RequestError("Examples with masks have no labels, and keep their size: leave labels and size out.")
         again = {"data": str(Path(data).resolve()), "masks": str(Path(masks).resolve())} if _paths(data, masks) else None
@@ -134,8 +154,9 @@ def open_data(
     size = size and (size[0], size[1])  # JSON knows no tuples, and the fingerprint of a folder tells them from lists
     y = _labels(y, labels)
     if isinstance(data, (str, os.PathLike)):
-        return _open_named(str(data), y, part, labels, size, mode, skip_corrupt, columns)
+        return _open_named(str(data), y, part, labels, size, mode, skip_corrupt, columns, dialect)
     _no_folder("the data", size=size, mode=mode, skip_corrupt=skip_corrupt)
+    _no_text("the data", dialect)
     if isinstance(data, Source):
         return data if y is None else _labelled(data, y)
     if hasattr(data, "to_pandas"):  # data frames of other libraries
@@ -198,22 +219,24 @@ def left_out(opening: Mapping[str, Any]) -> Source | None:
     return reopened({**own, "apart": [*before, (share, seed, 1 - side)]})
 
 
-def _open_series(data: Any, y: Any, part: str, labels: Any, options: dict[str, Any]) -> Source:
+def _open_series(data: Any, y: Any, part: str, labels: Any, options: dict[str, Any], dialect: Dialect) -> Source:
     """Windows of a named set, of files or of what is in memory."""
     from calco.data.named import SETS
     from calco.data.recordings import series
 
     y = _labels(y, labels)
     if not isinstance(data, (str, os.PathLike)):
+        _no_text("the data", dialect)
         if isinstance(data, torch.Tensor):
             data = data.detach().cpu().numpy()
         return series(data.to_pandas() if hasattr(data, "to_pandas") else data, y, **options)
     stem, _, own_part = str(data).partition(":")
     if stem in SETS and not Path(data).exists():
+        _no_text(str(data), dialect)
         return SETS[stem].open(own_part or part, **options)
-    again = {**options, "data": str(Path(data).resolve()), "actions": list(options["actions"])}
+    again = {**options, "data": str(Path(data).resolve()), "actions": list(options["actions"]), **dialect.given()}
     again |= {"labels": str(Path(labels).resolve())} if labels is not None else {}
-    return series(data, y, **options, open=again if y is None or labels is not None else None)
+    return series(data, y, **options, dialect=dialect, open=again if y is None or labels is not None else None)
 
 
 HELD_OUT = 0.2
@@ -241,9 +264,11 @@ def _labels(y: Any, file: str | os.PathLike[str] | None) -> Any:
     return read_labels(Path(file))
 
 
-def _of_folders(data: Any, reading: dict[str, Any]) -> dict[str, Any]:
-    """How to read `data`, where they are a folder of images."""
-    return reading if isinstance(data, (str, os.PathLike)) and Path(data).is_dir() else {}
+def _of_folders(data: Any, reading: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """How to read `data`, where they are a folder of images, or a table as text."""
+    if not isinstance(data, (str, os.PathLike)):
+        return {}
+    return reading if Path(data).is_dir() else dialect.given() if is_delimited(Path(data)) else {}
 
 
 def _paths(*data: Any) -> bool:
@@ -263,6 +288,11 @@ def _no_folder(data: str, **options: Any) -> None:
         raise RequestError(f"{' and '.join(given)} can be given with a folder of images only; {data} is none.")
 
 
+def _no_text(data: str, dialect: Dialect) -> None:
+    if dialect.given():
+        raise RequestError(f"{' and '.join(dialect.given())} can be given with a table as text only; {data} is none.")
+
+
 def _labelled(source: Source, y: Any) -> Source:
     if not isinstance(source, ArraySource):
         raise RequestError("Give the labels where the source is opened.")
@@ -279,6 +309,7 @@ def _open_named(
     mode: str | None,
     skip_corrupt: bool,
     columns: Mapping[str, str] | None,
+    dialect: Dialect,
 ) -> Source:
     from calco.data.named import SETS
 
@@ -286,6 +317,7 @@ def _open_named(
         raise RequestError(f"{name!r} is neither a data set nor a path.")
     stem, _, own_part = name.partition(":")
     if stem in SETS and not Path(name).exists():
+        _no_text(name, dialect)
         _no_folder(name, size=size, mode=mode, skip_corrupt=skip_corrupt)
         source = SETS[stem].open(own_part or part)
         if y is None:
@@ -298,18 +330,19 @@ def _open_named(
     again: dict[str, Any] | None = {"data": str(path.resolve())}
     options = {"labels": labels and str(Path(labels).resolve()), "size": size, "mode": mode, "skip_corrupt": skip_corrupt}
     options |= {"columns": columns and dict(columns)}
-    again |= {key: value for key, value in options.items() if value}
+    again |= {key: value for key, value in options.items() if value} | dialect.given()
     if y is not None and labels is None:
         again = None
     if path.is_dir():
         from calco.data.folder import open_folder
 
+        _no_text(name, dialect)
         return open_folder(path, y, size, mode, skip_corrupt, again)
     if path.is_file():
         from calco.data.files import file_source
 
         _no_folder(name, size=size, mode=mode, skip_corrupt=skip_corrupt)
-        return file_source(path, y, again, columns)
+        return file_source(path, y, again, columns, dialect)
     if os.sep in name or path.suffix:
         raise RequestError(f"There is no file or folder {name}.")
     raise RequestError(f"{one_of('data set', stem, SETS)} There is no file or folder {name} either.")

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -203,14 +203,14 @@ def _categorical(codes: np.ndarray, texts: list[str], order: list[str]) -> Any:
     return pd.Series(pd.Categorical.from_codes(new, order), copy=False)
 
 
-def mapped_table(path: Path, columns: Mapping[str, str] | None = None) -> Any:
-    """A data frame of a CSV or Parquet file whose columns are mapped from disk, text as categoricals.
+def mapped_table(parts: Callable[[int], Iterator[Any]], columns: Mapping[str, str] | None = None) -> Any:
+    """A data frame whose columns are mapped from disk, text as categoricals.
 
     `attrs` say what dtypes the columns would have in memory.
 
     Args:
-        path: the file.
-        columns: kinds of columns by name: those to drop are not read.
+        parts: data frames of so many rows at most, one after the other, each time it is called.
+        columns: kinds of columns by name: those to drop are not kept.
 
     Raises:
         RequestError: a column holds free text or a key, or durations.
@@ -218,18 +218,18 @@ def mapped_table(path: Path, columns: Mapping[str, str] | None = None) -> Any:
     columns, texts = dict(columns or {}), set()
     while True:
         try:
-            return _mapped(path, columns, texts)
+            return _mapped(parts(ROWS), columns, texts)
         except Changed as changed:
             texts.add(changed.args[0])
 
 
-def _mapped(path: Path, columns: dict[str, str], texts: set[str]) -> Any:
+def _mapped(parts: Iterator[Any], columns: dict[str, str], texts: set[str]) -> Any:
     import pandas as pd
 
     gathered: dict[str, Gathered] = {}
     dropped: list[str] = []
     with contextlib.ExitStack() as stack:  # a map outlives its file
-        for part in _parts(path, texts):
+        for part in parts:
             dropped = [name for name in part.columns if columns.get(str(name)) == "drop"]
             for name in part.columns.drop(dropped):
                 if name not in gathered:
@@ -244,16 +244,12 @@ def _mapped(path: Path, columns: dict[str, str], texts: set[str]) -> Any:
     return frame
 
 
-def _parts(path: Path, texts: set[str]) -> Iterator[Any]:
-    import pandas as pd
+def parquet_parts(path: Path, rows: int) -> Iterator[Any]:
+    """A Parquet file in data frames of so many rows at most."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() == ".parquet":
-        file = pq.ParquetFile(path)
-        for batch in file.iter_batches(ROWS):  # with the schema, which knows the dtypes of pandas
+    with path.open("rb") as opened:
+        file = pq.ParquetFile(opened)
+        for batch in file.iter_batches(rows):  # with the schema, which knows the dtypes of pandas
             yield pa.Table.from_batches([batch.cast(file.schema_arrow)]).to_pandas()
-        return
-    kinds: Any = dict.fromkeys(texts, str)
-    with pd.read_csv(path, chunksize=ROWS, dtype=kinds, low_memory=False) as reader:
-        yield from reader

@@ -1,16 +1,20 @@
-"""Files of examples: idx, npy, npz, CSV and Parquet. Each failure names the file; nothing is unpickled."""
+"""Files of examples: idx, npy, npz, CSV and its like, and Parquet. Each failure names the file; nothing is unpickled."""
 
 import gzip
 import math
+import re
 import struct
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from calco.data.columns import DTYPES
+from calco.data.delimited import COMPRESSED, TEXTS, is_delimited, opened
+from calco.data.dialect import Dialect
 from calco.data.masks import MaskedSource
 from calco.data.source import ArraySource, Source
 from calco.data.values import check_exact, check_names, labels_in, numpy_type, room
@@ -20,7 +24,7 @@ MAPPED_FROM, MAPPED_TABLE = 1 << 30, 1 << 28
 """An npy file, and a table in CSV or Parquet, of more bytes than this is mapped rather than read."""
 
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-SUFFIXES = (".npy", ".npz", ".csv", ".parquet", ".idx", ".gz", "-ubyte")
+SUFFIXES = (".npy", ".npz", *TEXTS, ".parquet", ".idx", ".gz", "-ubyte")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -88,51 +92,97 @@ def read_npz(path: Path) -> tuple[np.ndarray, Any]:
     raise RequestError(f"{path} holds {', '.join(arrays)}: name the examples 'x' and the labels 'y'.")
 
 
-def read_table(path: Path, columns: Any = None, *, mapped: bool = False) -> Any:
-    """A data frame from CSV or Parquet.
+def is_table(path: Path) -> bool:
+    """Whether a file is a table, by its name."""
+    return path.suffix.lower() == ".parquet" or is_delimited(path)
+
+
+def read_table(path: Path, columns: Any = None, *, mapped: bool = False, dialect: Dialect | None = None) -> Any:
+    """A data frame from CSV and its like, or Parquet.
 
     Args:
         path: the file.
         columns: kinds of columns by name, where they are known.
         mapped: columns of a large file are mapped from disk.
+        dialect: what is said of how it is written as text.
 
     Raises:
-        RequestError: it cannot be read.
+        RequestError: it cannot be read, or is no text though something is said of that.
     """
-    import pandas as pd
-
     try:
+        if is_delimited(path):
+            return _text_table(path, columns, mapped, dialect)
+        check_dialect(path, dialect)
         if mapped and path.stat().st_size > MAPPED_TABLE:
-            from calco.data.columnar import mapped_table
+            from calco.data.columnar import mapped_table, parquet_parts
 
-            return mapped_table(path, columns)
-        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, low_memory=False)
+            return mapped_table(partial(parquet_parts, path), columns)
+        import pandas as pd
+
+        with path.open("rb") as file:
+            return pd.read_parquet(file)
     except RequestError as error:
         raise RequestError(f"{path.name}: {error}") from error
     except Exception as error:  # a damaged Parquet file raises what its damage leads to
         raise RequestError(f"Cannot read the table {path}: {error}.") from error
 
 
+def _text_table(path: Path, columns: Any, mapped: bool, dialect: Dialect | None) -> Any:
+    table = opened(path, dialect, columns)
+    if not mapped or len(table) <= MAPPED_TABLE:
+        return table.frame()
+    from calco.data.columnar import mapped_table
+
+    return mapped_table(table.parts, columns)
+
+
+def check_dialect(path: Path, dialect: Dialect | None) -> None:
+    """Raise if something is said of how a file is written as text that is none.
+
+    Raises:
+        RequestError: with what was said.
+    """
+    if dialect is not None and dialect.given() and not is_delimited(path):
+        raise RequestError(f"{path.name} is no table as text, such as CSV: leave {', '.join(dialect.given())} out.")
+
+
 def read_labels(path: Path) -> np.ndarray:
-    """Labels from npy, idx, a one-column CSV with a header, or text with one label a line."""
+    """Labels from npy, idx, a one-column table as text with a header, or text with one label a line.
+
+    Labels in text are text, unless all are written as whole numbers are.
+
+    Raises:
+        RequestError: the file cannot be read, a line between others is blank, or the first is a heading.
+    """
     suffix = path.suffix.lower()
+    if suffix != ".txt" and is_delimited(path):
+        try:
+            frame = read_table(path, dialect=Dialect(na_values=()))  # "NA" is a class
+        except RequestError as error:
+            raise RequestError(f"{error} Labels without a heading are a txt file, one a line.") from error
+        if frame.shape[1] != 1:
+            raise RequestError(f"{path} has {frame.shape[1]} columns: a file of labels has one.")
+        return frame.iloc[:, 0].to_numpy()
     if suffix == ".npy":
         return read_npy(path)
     if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return read_idx(path)
-    if suffix == ".csv":
-        frame = read_table(path)
-        if frame.shape[1] != 1:
-            raise RequestError(f"{path} has {frame.shape[1]} columns: a file of labels has one.")
-        return frame.iloc[:, 0].to_numpy()
     try:
-        lines = path.read_text().splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"Cannot read the labels {path}: {error}.") from error
-    try:
-        return np.array(lines).astype(np.int64)  # so that 10 comes after 9
-    except ValueError:
-        return np.array(lines)
+    lines = text.rstrip("\n").split("\n")  # other characters that end lines are part of a label
+    blank = [i for i, line in enumerate(lines) if not line.strip()]
+    if blank:
+        raise RequestError(f"Line {blank[0] + 1} of the labels {path} is blank: give each example its label.")
+    if not _are_whole(lines) and len(lines) > 1 and _are_whole(lines[1:]):
+        raise RequestError(f"Line 1 of the labels {path}, {lines[0]!r}, is no whole number, as all others are: leave it out.")
+    return np.array(lines).astype(np.int64) if _are_whole(lines) else np.array(lines)  # so that 10 comes after 9
+
+
+def _are_whole(lines: list[str]) -> bool:
+    """Whether all lines are written as whole numbers are, of at most 18 digits."""
+    return all(re.fullmatch(r"0|-?[1-9]\d{0,17}", line, re.ASCII) for line in lines)
 
 
 def frame_source(frame: Any, y: Any, open: dict[str, Any] | None, about: str) -> ArraySource:
@@ -175,15 +225,16 @@ def table_source(frame: Any, y: Any, columns: Any, open: dict[str, Any] | None, 
     return TableSource(frame, y, columns=columns, open=open, about=about)
 
 
-def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = None) -> Source:
+def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = None, dialect: Dialect | None = None) -> Source:
     """The examples in one file, by its suffix.
 
     Raises:
         RequestError: the file cannot be read, or its kind is unknown.
     """
     about, suffix = path.name, path.suffix.lower()
-    if suffix in (".csv", ".parquet"):
-        return table_source(read_table(path, columns, mapped=True), y, columns, open, about)
+    if is_table(path):
+        return table_source(read_table(path, columns, mapped=True, dialect=dialect), y, columns, open, about)
+    check_dialect(path, dialect)
     if columns is not None:
         raise RequestError(f"{about} is no table: say nothing of columns.")
     if suffix == ".npy":
@@ -195,7 +246,10 @@ def file_source(path: Path, y: Any, open: dict[str, Any] | None, columns: Any = 
         return ArraySource(x, own if y is None else y, open=open, about=about)
     if suffix in (".gz", ".idx") or path.name.endswith("-ubyte"):
         return ArraySource(read_idx(path), y, open=open, about=about)
-    raise RequestError(f"{path} is of a kind that calco does not read: it reads {', '.join(SUFFIXES)} and folders of images.")
+    raise RequestError(
+        f"{path} is of a kind that calco does not read: it reads {', '.join(SUFFIXES)}, tables as text"
+        f" also as {', '.join(COMPRESSED)}, and folders of images."
+    )
 
 
 def _masked(path: Path, x: np.ndarray, y: np.ndarray, open: dict[str, Any] | None) -> MaskedSource:

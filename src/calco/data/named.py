@@ -165,16 +165,14 @@ ADULT = [
 
 
 def _read_adult(named: NamedSet, part: str) -> Source:
-    import io
-
-    import pandas as pd
-
+    from calco.data.delimited import Delimited
+    from calco.data.dialect import Dialect
     from calco.data.frames import TableSource
 
     (file,) = named.files[part]
-    text = named.contents(file).decode()
-    lines = "\n".join(line.rstrip(".") for line in text.splitlines() if line and not line.startswith("|"))
-    frame = pd.read_csv(io.StringIO(lines), names=ADULT, skipinitialspace=True, na_values="?", keep_default_na=False)
+    lines = [line.rstrip(".") for line in named.contents(file).decode().splitlines() if line and not line.startswith("|")]
+    content = "\n".join([",".join(ADULT), *(line.replace(", ", ",") for line in lines)]).encode()
+    frame = Delimited(content, Dialect(",", header=True, na_values=("?",)), about=named.name).frame()
     return TableSource(frame, open=_again(named, part), about=f"{named.name}, {part} part")
 
 

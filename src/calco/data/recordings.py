@@ -17,14 +17,15 @@ import numpy as np
 
 from calco.data.channels import as_array, as_floats, check_whole, common_dtype, numeric
 from calco.data.clock import Clock, read_clock
-from calco.data.files import read_npy, read_table
+from calco.data.dialect import Dialect
+from calco.data.files import check_dialect, is_table, read_npy, read_table
 from calco.data.labels import encode_labels
 from calco.data.source import Raw, hash_array
 from calco.data.values import check_names
 from calco.data.windows import common_length, labels_of_windows, uncovered
 from calco.errors import RequestError
 
-TABLES = (".csv", ".parquet", ".npy")
+FILES = "csv, tsv, parquet and npy"
 """Files that hold a recording."""
 
 
@@ -159,6 +160,7 @@ def series(
     time: str = "",
     actions: Sequence[str] = (),
     channels: Sequence[str] = (),
+    dialect: Dialect | None = None,
     open: dict[str, Any] | None = None,
     about: str = "",
 ) -> SeriesSource:
@@ -173,6 +175,7 @@ def series(
         time: the column that tells the time; it is checked, and not learned.
         actions: channels that somebody chooses, for planning.
         channels: names of the channels of an array.
+        dialect: what is said of how tables are written as text.
         open: how it is opened again.
         about: what to say of it.
 
@@ -186,7 +189,7 @@ def series(
     options: dict[str, Any] = {"window": window, "stride": stride, "actions": actions, "y": y, "open": open}
     if isinstance(data, (str, os.PathLike)):
         files, about = _files(Path(data)), about or f"{'the folder ' if Path(data).is_dir() else ''}{Path(data).name}"
-        tables = [read_npy(path) if path.suffix == ".npy" else read_table(path) for path in files]
+        tables = [_read(path, dialect) for path in files]
         called = [path.name for path in files]
     else:
         tables = list(data) if isinstance(data, (list, tuple)) else [data]
@@ -216,15 +219,26 @@ def series(
     return SeriesSource(recordings, channels=channels, about=about, **options)
 
 
+def _is_recording(path: Path) -> bool:
+    return path.suffix.lower() == ".npy" or is_table(path)
+
+
+def _read(path: Path, dialect: Dialect | None) -> Any:
+    if is_table(path):
+        return read_table(path, dialect=dialect)
+    check_dialect(path, dialect)
+    return read_npy(path)
+
+
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        if path.suffix.lower() not in TABLES:
-            raise RequestError(f"{path} is no file of series: those end in {', '.join(TABLES)}.")
+        if not _is_recording(path):
+            raise RequestError(f"{path} is no file of series: those are {FILES} files.")
         return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in TABLES and not p.name.startswith("."))
+    found = sorted(p for p in path.rglob("*") if _is_recording(p) and p.suffix != ".txt" and not p.name.startswith("."))
     if not found:
         raise RequestError(
-            f"There is no file {path}." if not path.exists() else f"There are no series ({', '.join(TABLES)}) in {path}."
+            f"There is no file {path}." if not path.exists() else f"There are no series ({FILES} files) in {path}."
         )
     return found
 
