@@ -1,16 +1,14 @@
-"""Figures, and the evaluation that gathers every one a model can answer."""
+"""Figures, and the examples that they are measured on."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, labelled_part, measured, open_data, reopened, split, valued
-from calco.errors import RequestError, one_of
+from calco.data import Source, Subset, measured, reopened, split, valued
+from calco.errors import RequestError
 from calco.estimator import Estimator
 from calco.runs import Run
 
@@ -31,70 +29,6 @@ class Figure:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
-
-
-Metric = Callable[[Estimator, Source, Source], list[Figure]]
-
-
-def metrics(target: str = "") -> list[tuple[str, Metric]]:
-    """The metrics, each with the capability it needs; of tables the use for predicting the column `target`."""
-    from calco.evaluation.copying import copying_figures
-    from calco.evaluation.fidelity import fidelity_figures
-    from calco.evaluation.likelihood import likelihood_figures
-    from calco.evaluation.prediction import prediction_figures
-    from calco.evaluation.probes import probe_figures
-    from calco.evaluation.reconstruction import reconstruction_figures
-    from calco.evaluation.segmentation import segmentation_figures
-    from calco.evaluation.series import series_figures
-    from calco.evaluation.tables import table_figures
-    from calco.evaluation.two_sample import two_sample_figures
-
-    return [
-        ("predict", prediction_figures),
-        ("reconstruct", reconstruction_figures),
-        ("log_prob", likelihood_figures),
-        ("sample", fidelity_figures),
-        ("sample", copying_figures),
-        ("sample", two_sample_figures),
-        ("sample", series_figures),
-        ("sample", partial(table_figures, target=target)),
-        ("encode", probe_figures),
-        ("segment", segmentation_figures),
-    ]
-
-
-def evaluate(estimator: Estimator, data: Any, train: Any = None, *, use: bool = False, target: str = "") -> list[Figure]:
-    """Every figure that the estimator can answer on `data`.
-
-    Args:
-        estimator: fitted or loaded.
-        data: what to measure on, anything that `open_data` opens; a named set's test part where it does not say.
-        train: the training data, on which baselines are fitted; opened as the run did where not given.
-        use: measure too what a classifier learns from samples, which takes minutes.
-        target: of tables, the column that trees are to predict; the last choice of at most 20 options if not given.
-
-    Raises:
-        RequestError: the training data are needed and cannot be opened, the use of samples that have no labels is asked for,
-            or there is no such column.
-    """
-    if target and target not in estimator.schema_.columns:
-        raise one_of("column", target, estimator.schema_.columns)
-    source = open_data(data, part="test")
-    fitted_on = training_data(estimator, source) if train is None else open_data(train)
-    source, fitted_on = labelled_part(source), labelled_part(fitted_on)
-    found = []
-    for verb, metric in metrics(target):
-        if verb in estimator.capabilities_:
-            # Predictions are measured by labels of any kind; all else takes them for classes.
-            parts = source, fitted_on
-            found += metric(
-                estimator, *(parts if verb == "predict" else (classed(estimator, part, fitted_on) for part in parts))
-            )
-    if not use:
-        return found
-    from calco.evaluation.use import measure_use
-
-    return found + measure_use(estimator, source, fitted_on)
 
 
 def classed(estimator: Estimator, source: Source, train: Source | None = None) -> Source:
@@ -129,21 +63,6 @@ def labels_of(source: Source) -> np.ndarray:
     if y is None or y.ndim != 1:
         raise RequestError("This is measured with labels, one an example: give them.")
     return y
-
-
-def sampled(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
-    """`n` samples as the model gives them: (n, ...). Metrics that follow one another share them."""
-    return _sampled(estimator.model_, estimator, n, seed)
-
-
-@lru_cache(maxsize=2)
-def _sampled(model: Any, estimator: Estimator, n: int, seed: int) -> Tensor:
-    return estimator.sample_tensor(n, seed=seed)
-
-
-def drawn(estimator: Estimator, n: int, seed: int = 0) -> Tensor:
-    """`n` samples as the model sees them, as precise as the data are: (n, ...)."""
-    return as_data(estimator, sampled(estimator, n, seed))
 
 
 def as_data(estimator: Estimator, samples: Tensor) -> Tensor:
