@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import calco
-from calco.data import ArraySource, open_data
+from calco.data import ArraySource, open_data, with_classes
 from calco.errors import RequestError
 from calco.evaluation import evaluate
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model, read
@@ -82,6 +82,22 @@ def test_features_are_trained_once_and_stay_the_same(vae, digits, monkeypatch):
     unlabelled = ArraySource(digits[1].x, levels=17)
     assert extractor_for(vae, unlabelled).name == "a fixed random convolutional net"
     assert extractor_for(vae, unlabelled).digest != first.digest
+
+
+def test_features_are_of_the_labels_they_were_learned_from(vae, digits, monkeypatch):
+    learned = []
+    monkeypatch.setattr("calco.evaluation.features.train", lambda _, source, *__: learned.append(source) or True)
+    names = tuple(reversed(digits[1].classes))
+    for source in (digits[1], with_classes(digits[1], names), digits[1]):  # of one fingerprint: the examples are the same
+        label_model(vae.schema_, source)
+    assert [source.classes for source in learned] in ([names], [digits[1].classes, names])
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(vae, digits, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CALCO_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("calco.evaluation.features.train", lambda *_: True)
+    assert isinstance(label_model(vae.schema_, digits[1]), LabelModel)
 
 
 def test_the_classifier_behind_the_features_is_good(vae, digits):

@@ -1,9 +1,11 @@
 """Frozen features that sets of examples are compared by, under a name and a digest of their weights."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +14,7 @@ import calco
 from calco.contract import Batch, Model, Turn
 from calco.data import Schema, Source
 from calco.data.folder import cache_folder
-from calco.errors import RequestError
+from calco.errors import RequestError, RunError
 from calco.estimator import Estimator
 from calco.nets.conv import ConvEncoder
 from calco.nets.features import RandomFeatures
@@ -86,15 +88,25 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LabelModel((shape[0], shape[1], shape[2]), classes)
-    made = f"{calco.__version__} {torch.__version__} {source.describe()['fingerprint']} {schema.to_json()}"
+    made = f"{calco.__version__} {torch.__version__} {_contents(source)} {schema.to_json()}"
     key = hashlib.sha256(f"{made} {RECIPE.to_json()} {model}".encode())
     path = cache_folder() / "extractors" / f"{key.hexdigest()}.safetensors"
     if path.is_file():
         model.load_state_dict(read_tensors(path)[0])
     else:
         learn(model, source, schema, RECIPE)
-        write_tensors(path, model.state_dict())
+        with contextlib.suppress(RunError):  # the cache only saves time: a disk that is full or read-only does no harm
+            write_tensors(path, model.state_dict())
     return model.cpu().eval()
+
+
+def _contents(source: Source) -> str:
+    """What is learned from: the fingerprint of the examples, and a digest of their labels, of which it may know nothing."""
+    digest = hashlib.sha256(repr(source.classes).encode())
+    for start in range(0, len(source), CHUNK):
+        y = source.take(np.arange(start, min(start + CHUNK, len(source)))).y
+        digest.update(b"" if y is None else y.tobytes())
+    return f"{source.describe()['fingerprint']} {digest.hexdigest()}"
 
 
 def learn(model: LabelModel, source: Source, schema: Schema, recipe: Training) -> None:
