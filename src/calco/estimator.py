@@ -23,7 +23,6 @@ from calco.data import (
     Schema,
     Source,
     infer_schema,
-    reopened,
     schema_from_json,
     split,
     with_classes,
@@ -33,7 +32,7 @@ from calco.errors import RequestError
 from calco.maths import noise
 from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.maths.mixed import Mixed
-from calco.runs import Run
+from calco.runs import DataName, Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import Verbs, can, chunk_of, device_of
 
@@ -351,16 +350,16 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         run = self.run_
         if run is None:
             raise RequestError("There is no run to resume: fit with out=FOLDER, or load one.")
-        source = self._reopen(run.field("data", dict), x, y)
+        source = self._reopen(run, "data", x, y)
         watched = run.record.get("held_out")
-        held = self._reopen(watched, validation, None) if watched and "share" not in watched else None
+        held = self._reopen(run, "held_out", validation, None) if watched and "share" not in watched else None
         return self._learn(source, self.schema_, self.settings(), run, held, report)
 
-    def _reopen(self, record: dict[str, Any], x: Any, y: Any) -> Source:
-        """Data that a run used, from where they were or as given again."""
-        if x is None and record.get("open") is None:
-            raise RequestError(f"This run used data in memory ({record.get('about')}): give the same data to resume it.")
-        source = self._open(x, y) if x is not None else reopened(record["open"])
+    def _reopen(self, run: Run, name: DataName, x: Any, y: Any) -> Source:
+        """Data that a run used, from where they are or as given again."""
+        if x is None:
+            return run.reopen(name)
+        source, record = self._open(x, y), run.field(name, dict)
         if source.describe().get("fingerprint") != record.get("fingerprint"):
             raise RequestError(f"These are not the data of the run ({record.get('about')}): their fingerprints differ.")
         return source

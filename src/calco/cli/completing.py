@@ -55,9 +55,11 @@ def impute(
     from calco.errors import RequestError
     from calco.imputation import imputed
     from calco.models import load
+    from calco.runs import check_writable
 
     if out.suffix not in (".csv", ".parquet") or data.suffix.lower() not in (".csv", ".parquet"):
         raise RequestError(f"Cannot fill in {data} into {out}: both are csv or parquet files.")
+    check_writable(out)
     estimator = load(run, device)
     estimator.require("complete")
     found = imputed(estimator, read_table(data), seed)

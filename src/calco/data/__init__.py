@@ -15,7 +15,7 @@ from calco.data.partly import PartlyLabelled, labelled_part, marks, measured, mi
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.series import SeriesSchema
-from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
+from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, identify, plan_of, with_classes
 from calco.data.splitting import split
 from calco.data.tables import TableSchema
 from calco.data.vectors import VectorSchema
@@ -38,6 +38,7 @@ __all__ = [
     "ahead",
     "batches",
     "check_columns",
+    "identify",
     "infer_schema",
     "labelled_part",
     "left_out",
@@ -242,7 +243,8 @@ def _no_folder(data: str, **options: Any) -> None:
 def _labelled(source: Source, y: Any) -> Source:
     if not isinstance(source, ArraySource):
         raise RequestError("Give the labels where the source is opened.")
-    return ArraySource(source.x, y, levels=source.levels, names=source.names, dtypes=source.dtypes, about=source.about)
+    kept: dict[str, Any] = {name: getattr(source, name) for name in ("levels", "names", "dtypes", "about", "files")}
+    return ArraySource(source.x, y, **kept)
 
 
 def _open_named(

@@ -4,13 +4,14 @@ import contextlib
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calco.data.source import ArraySource, Raw, encode_labels
+from calco.data.source import ArraySource, Raw, encode_labels, of_files
 from calco.errors import RequestError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -104,8 +105,10 @@ class Folder:
         mode: str | None,
         shape: tuple[int, ...],
         described: dict[str, Any],
+        called: Sequence[str] = (),
     ) -> None:
         self.files, self.size, self.mode, self.shape, self.described = files, size, mode, shape, described
+        self.called = called or [path.name for path in files]
         self.y, self.classes = encode_labels(y, len(files))
         self.pool = ThreadPoolExecutor(WORKERS)
 
@@ -124,6 +127,10 @@ class Folder:
         images = list(self.pool.map(lambda i: decode(self.files[i], self.size, self.mode), rows))
         check_alike([self.files[i] for i in rows], images, self.shape)
         return Raw(np.stack(images), None if self.y is None else self.y[rows])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples some rows are: by their files."""
+        return of_files(self.called, rows)
 
     def describe(self) -> dict[str, Any]:
         """What it is; the fingerprint is over names, sizes and times of change of the files."""
@@ -170,12 +177,12 @@ def open_folder(
         y = np.asarray(y)[np.isin([str(path) for path in whole], [str(path) for path in files])]
     if y is None and all(path.parent != folder for path in files):
         y = [path.relative_to(folder).parts[0] for path in files]
-    about = f"the folder {folder.name}"
+    about, called = f"the folder {folder.name}", [path.relative_to(folder).as_posix() for path in files]
     first = decode(files[0], size, mode)
     if first.nbytes * len(files) > IN_MEMORY:
         described = {"about": about, "n": len(files), "fingerprint": key, "skipped": skipped, "open": open}
-        return Folder(files, y, size, mode, first.shape, described)
-    return ArraySource(_cached(key, files, size, mode), y, open=open, about=about, more={"skipped": skipped})
+        return Folder(files, y, size, mode, first.shape, described, called)
+    return ArraySource(_cached(key, files, size, mode), y, open=open, about=about, files=called, more={"skipped": skipped})
 
 
 def _key(folder: Path, files: list[Path], *options: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from calco.data.places import PlacesSchema
-from calco.data.source import Raw
+from calco.data.source import Raw, of_files
 from calco.data.values import check_finite
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
@@ -54,7 +54,7 @@ class MaskedSource:
         if len(examples) != len(masks) or not len(examples):
             raise RequestError(f"There are {len(examples)} examples and {len(masks)} masks: give one mask each.")
         self.called = list(called) or [f"example {i}" for i in range(len(examples))]
-        self.about, self.open, self.ignore = about, open, ignore
+        self.about, self.open, self.ignore, self.of_files = about, open, ignore, bool(called)
         self.dims = masks[0].ndim
         self.channel_axis = examples[0].ndim == self.dims + 1
         problems = [text for text in map(self._misfit, self.called, examples, masks) if text]
@@ -119,6 +119,10 @@ class MaskedSource:
             xs = [np.pad(x, [*w, *[(0, 0)] * self.channel_axis], mode="edge") for x, w in zip(xs, wide, strict=True)]
             ys = [np.pad(y, w, constant_values=IGNORED) for y, w in zip(ys, wide, strict=True)]
         return Raw(np.stack(xs), np.stack(ys).astype(np.int64))
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples some rows are: by their files, or by number."""
+        return of_files(self.called, rows) if self.of_files else {"row": np.asarray(rows)}
 
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of its contents."""

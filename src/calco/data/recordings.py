@@ -10,13 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from calco.data.clock import Clock, read_clock
 from calco.data.files import read_npy, read_table
-from calco.data.source import Raw, encode_labels, hash_array
+from calco.data.source import Raw, as_text, encode_labels, hash_array
 from calco.data.values import check_names
 from calco.errors import RequestError
 
@@ -37,6 +37,17 @@ class Channels:
     clock: Clock | None = None
 
 
+class Origin(NamedTuple):
+    """Where a recording comes from: its file, its number where there are several in one, and what its moments are there."""
+
+    file: str = ""
+    number: int = 0
+    first: int = 0
+    """Row of its first moment."""
+    stamps: Any = None
+    """Time stamps of its moments, a pandas series."""
+
+
 class SeriesSource:
     """Windows of recordings.
 
@@ -49,6 +60,7 @@ class SeriesSource:
         dtypes: of the columns of a table.
         actions: names of the channels that somebody chooses, for planning.
         clock: how time was told.
+        origins: where each recording comes from; they are numbered where not given.
         open: how `open_data` opens it again; None for data in memory.
         about: what to say of it.
 
@@ -69,6 +81,7 @@ class SeriesSource:
         dtypes: tuple[str, ...] = (),
         actions: Sequence[str] = (),
         clock: Clock | None = None,
+        origins: Sequence[Origin] = (),
         open: dict[str, Any] | None = None,
         about: str = "the series",
     ) -> None:
@@ -88,6 +101,8 @@ class SeriesSource:
         first = np.concatenate(firsts)
         self.spans: np.ndarray = np.stack((recording, first, first + window), 1)
         """Of each window its recording, its first moment, and the one after its last: (n, 3)."""
+        self.origins = list(origins) or [Origin(number=i) for i in range(len(lengths))]
+        self.begins: np.ndarray = begins
         names = tuple(str(name) for name in channels) or tuple(f"x{i}" for i in range(self.values.shape[1]))
         unknown = [name for name in actions if name not in names]
         if unknown:
@@ -110,6 +125,20 @@ class SeriesSource:
         views = np.lib.stride_tricks.sliding_window_view(self.values, self.plan.window, axis=0)
         x = np.ascontiguousarray(views[self.spans[rows, 1]].swapaxes(1, 2))
         return Raw(x, None if self.y is None else self.y[rows])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which windows some rows are: file and recording, where there are several, row of the first moment and its time."""
+        recordings, moments = self.spans[rows, 0], self.spans[rows, 1] - self.begins[self.spans[rows, 0]]
+        whence = [self.origins[recording] for recording in recordings]
+        found: dict[str, np.ndarray] = {}
+        if any(origin.file for origin in self.origins):
+            found["file"] = np.array([as_text(origin.file) for origin in whence], object)
+        if any(origin.number for origin in self.origins):
+            found["recording"] = np.array([origin.number for origin in whence])
+        found["start"] = np.array([origin.first for origin in whence], np.int64) + moments
+        if self.origins[0].stamps is not None:
+            found["time"] = np.array([o.stamps.iloc[moment] for o, moment in zip(whence, moments, strict=True)])
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of the recordings and of where windows begin."""
@@ -162,17 +191,25 @@ def series(
     if isinstance(data, (str, os.PathLike)):
         files, about = _files(Path(data)), about or f"{'the folder ' if Path(data).is_dir() else ''}{Path(data).name}"
         tables = [read_npy(path) if path.suffix == ".npy" else read_table(path) for path in files]
-        called = [path.name for path in files]
+        called = [path.name if path == Path(data) else path.relative_to(data).as_posix() for path in files]
+        named = called
     else:
         tables = list(data) if isinstance(data, (list, tuple)) else [data]
         about = about or ("the data frame" if hasattr(data, "columns") else "the array")
+        named = [""] * len(tables)
         called = [about] if len(tables) == 1 else [f"recording {i} of {about}" for i in range(len(tables))]
     if all(hasattr(table, "columns") for table in tables):
-        return _of_frames(tables, called, time, about, options)
+        return _of_frames(tables, called, named, time, about, options)
     if time:
         raise RequestError(f"{about} has no columns with names, so that none of them tells the time: leave {time!r} out.")
     arrays = [np.asarray(table) for table in tables]
     recordings = [one for array in arrays for one in (array if array.ndim == 3 else [array])]
+    if any(named):
+        options["origins"] = [
+            Origin(name, i)
+            for name, array in zip(named, arrays, strict=True)
+            for i in range(len(array) if array.ndim == 3 else 1)
+        ]
     if arrays[0].ndim == 3 and len(arrays) == 1:
         options["window"] = window or arrays[0].shape[1]
     wide = {one.shape[1:] for one in recordings}
@@ -197,9 +234,11 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _of_frames(tables: Sequence[Any], called: list[str], time: str, about: str, options: dict[str, Any]) -> SeriesSource:
-    recordings, clock, first = list[np.ndarray](), None, tables[0]
-    for table, name in zip(tables, called, strict=True):
+def _of_frames(
+    tables: Sequence[Any], called: list[str], files: list[str], time: str, about: str, options: dict[str, Any]
+) -> SeriesSource:
+    recordings, origins, clock, first = list[np.ndarray](), list[Origin](), None, tables[0]
+    for i, (table, name) in enumerate(zip(tables, called, strict=True)):
         if list(table.columns) != list(first.columns):
             raise RequestError(f"{name} has other columns than {called[0]}: {', '.join(map(str, table.columns[:8]))}.")
         pieces = [slice(None)]
@@ -211,9 +250,14 @@ def _of_frames(tables: Sequence[Any], called: list[str], time: str, about: str, 
             clock, pieces = read_clock(table[time], name)
         values = channel_values(table.drop(columns=[time] if time else []), name)
         recordings += [values[piece] for piece in pieces]
+        stamps = [table[time].iloc[piece] if time else None for piece in pieces]
+        number = 0 if files[i] else i
+        origins += [Origin(files[i], number, piece.start or 0, told) for piece, told in zip(pieces, stamps, strict=True)]
     columns = [column for column in first.columns if column != time]
     dtypes = tuple(str(first[column].dtype) for column in columns)
-    return SeriesSource(recordings, channels=[*map(str, columns)], dtypes=dtypes, clock=clock, about=about, **options)
+    return SeriesSource(
+        recordings, channels=[*map(str, columns)], dtypes=dtypes, clock=clock, origins=origins, about=about, **options
+    )
 
 
 def channel_values(frame: Any, about: str) -> np.ndarray:

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source, Subset, measured, reopened, split, valued
+from calco.data import Source, Subset, measured, split, valued
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.runs import Run
+from calco.runs import DataName, Run
 
 
 @dataclass(frozen=True)
@@ -99,20 +99,20 @@ def training_data(estimator: Estimator, source: Source) -> Source:
     Otherwise with what it split off, so that all families are measured by one net of features and one floor.
 
     Raises:
-        RequestError: they were in memory, or are there no more.
+        RequestError: they were in memory, are not where they were, or are others now.
     """
     run = estimator.run_
     if run is None or not run.opening():
         raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
     apart = (run.record.get("held_out") or {}).get("fingerprint") == source.describe()["fingerprint"]
-    return (data_of(run, "data") if apart else None) or reopened(run.opening())
+    return (data_of(run, "data") if apart else None) or run.reopen()
 
 
-def data_of(run: Run, name: Literal["data", "held_out"]) -> Source | None:
+def data_of(run: Run, name: DataName) -> Source | None:
     """What a run learned from, or what it watched, opened again; None where there was nothing or it was in memory."""
     share = (run.record.get("held_out") or {}).get("share")
-    again = run.opening("data" if share else name)
-    if not again:
+    used: DataName = "data" if share else name
+    if not run.opening(used):
         return None
-    source = reopened(again)
+    source = run.reopen(used)
     return split(source, share, run.record["training"]["seed"])[name == "held_out"] if share else source
