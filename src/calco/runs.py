@@ -29,7 +29,8 @@ from calco.data import Source, reopened, schema_from_json
 from calco.errors import RequestError, RunError
 
 FORMAT = 1
-WHERE_NOW = "say where they are now, with --training-data or --held-out on the command line"
+WHERE_NOW = "say where they are now, on the command line with --training-data, --training-labels, --held-out and their like"
+AGAIN = "on the command line with --training-data or --held-out"
 
 DataName = Literal["data", "held_out"]
 
@@ -223,7 +224,7 @@ class Run:
         """
         described = self.field(name, dict)
         if not self.opening(name):
-            raise RequestError(f"This run used data in memory ({described.get('about')}): give the same data again.")
+            raise RequestError(f"This run used data in memory ({described.get('about')}): give the same data again, {AGAIN}.")
         try:
             source = reopened(self.opening(name))
         except RequestError as error:

@@ -10,7 +10,7 @@ from torch import Tensor
 from calco.data import Source, Subset, measured, split, valued
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.runs import DataName, Run
+from calco.runs import AGAIN, DataName, Run
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def training_data(estimator: Estimator, source: Source) -> Source:
     """
     run = estimator.run_
     if run is None or not run.opening():
-        raise RequestError("The training data were in memory: give them again, the baselines are fitted on them.")
+        raise RequestError(f"The training data were in memory: give them again, {AGAIN}; the baselines are fitted on them.")
     apart = (run.record.get("held_out") or {}).get("fingerprint") == source.describe()["fingerprint"]
     return (data_of(run, "data") if apart else None) or run.reopen()
 
