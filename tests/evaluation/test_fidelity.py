@@ -1,6 +1,7 @@
 """Fidelity and Parzen estimates: protocols, floors, features that stay the same."""
 
 import os
+import re
 import signal
 from typing import Any
 
@@ -14,7 +15,7 @@ from calco.errors import RequestError
 from calco.evaluation import evaluate
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model, read
 from calco.evaluation.fidelity import measure_fidelity
-from calco.evaluation.parzen import k_means, log_density, parzen
+from calco.evaluation.parzen import WIDTHS, k_means, log_density, parzen
 from calco.training import Interrupted
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -169,6 +170,22 @@ def test_parzen_comes_with_its_controls(vae, digits):
     assert parzen(Copies(vae, torch.rand_like(x)), test, train, samples=1000).figures[0].value < figures[1].value - 10
     with pytest.raises(RequestError, match="takes 2 samples at least, not -5"):
         parzen(vae, test, train, samples=-5)
+
+
+def test_the_width_of_parzen_windows_is_not_chosen_on_what_is_measured(vae, digits):
+    test, train = digits
+    samples = images(vae, train)[:300]
+    copies = Copies(vae, samples)
+    noise = np.random.default_rng(0).integers(0, 17, (60, 8, 8)).astype(np.uint8)
+    told = [parzen(copies, one, train, samples=300).figures for one in (test, ArraySource(noise, levels=17))]
+    widths = [
+        [re.search(r"width ([\d.]+), chosen on 240 examples of the training data", f.protocol)[1] for f in figures]
+        for figures in told
+    ]
+    assert widths[0] == widths[1]
+    x = vae.schema_.encode(noise).flatten(1)
+    best = max(WIDTHS, key=lambda width: float(log_density(x, samples.flatten(1), width).mean()))
+    assert widths[1][0] != f"{best:.3g}"
 
 
 def test_k_means_lowers_the_distance_to_the_nearest_centroid():
