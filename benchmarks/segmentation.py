@@ -30,7 +30,8 @@ import calco
 from benchmarks.record import commit, save
 from calco.data import Source, open_data
 from calco.data.masks import MaskedSource
-from calco.evaluation.segmentation import segmentation_figures, segmented
+from calco.evaluation import EvalContext
+from calco.evaluation.segmentation import segmentation_figures, segmented_by
 from calco.maths.overlap import IGNORED, overlap
 
 PARTS = {"train": 367, "val": 101, "test": 233}
@@ -120,7 +121,7 @@ def within(train: Source, recipe: dict[str, Any]) -> dict[str, Any]:
 
 def mean_iu(segmenter: calco.Segmenter, source: Source) -> float:
     """Over a whole source."""
-    return overlap(segmented(segmenter, source).counts.sum(0)).mean_iu
+    return overlap(segmented_by(segmenter, source).counts.sum(0)).mean_iu
 
 
 def scenes() -> list[dict[str, Any]]:
@@ -128,7 +129,7 @@ def scenes() -> list[dict[str, Any]]:
     train = road("train")
     recipe = within(train, SCENES)
     segmenter, minutes = trained(train, recipe)
-    found = {figure.name: figure for figure in segmentation_figures(segmenter, road("test"), train)}
+    found = {figure.name: figure for figure in segmentation_figures(EvalContext(segmenter, road("test"), train))}
     others = "; ".join(f"{name} {figure.value:.3f}" for name, figure in found.items())
     return [
         {
@@ -285,7 +286,7 @@ def signals() -> list[dict[str, Any]]:
     for fold in folds:
         held = np.isin(patient, fold)
         segmenter, minutes = trained(arrays(signal[~held], label[~held], classes), SIGNALS)
-        found.append(overlap(segmented(segmenter, arrays(signal[held], label[held], classes)).counts.sum(0)))
+        found.append(overlap(segmented_by(segmenter, arrays(signal[held], label[held], classes)).counts.sum(0)))
         took += minutes
         print(found[-1], flush=True)
     return [
@@ -318,7 +319,7 @@ def nuclei() -> list[dict[str, Any]]:
     assert (len(train), len(test)) == (267, 67)
     recipe = within(train, NUCLEI)
     segmenter, minutes = trained(train, recipe)
-    counts = segmented(segmenter, test).counts
+    counts = segmented_by(segmenter, test).counts
     rng = np.random.default_rng(0)
     drawn = [float(overlap(counts[rng.integers(0, 67, 67)].sum(0)).iu[1]) for _ in range(200)]
     return [

@@ -23,7 +23,7 @@ import calco
 from benchmarks.record import commit, save
 from benchmarks.segmentation import PARTS, arrays, road, trained, within
 from benchmarks.throughput import paired
-from calco.evaluation.segmentation import segmented
+from calco.evaluation.segmentation import segmented_by
 from calco.maths.overlap import overlap
 from calco.training.hardware import precision
 
@@ -47,7 +47,7 @@ def short(python: str, script: str) -> list[dict[str, Any]]:
     ours, minutes, theirs = list[float](), list[float](), dict[str, list[float]]()
     for seed in range(ROUNDS):
         segmenter, took = trained(train, recipe, seed)
-        found = overlap(segmented(segmenter, test).counts.sum(0))
+        found = overlap(segmented_by(segmenter, test).counts.sum(0))
         ours.append(found.mean_iu)
         minutes.append(took)
         print(f"calco: {took * 60:.1f} s, {found}", flush=True)

@@ -1,5 +1,8 @@
 """Clusters of codes: groups of examples that a model finds alike."""
 
+import ctypes
+import os
+from threading import Lock
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -21,6 +24,9 @@ RESOLUTIONS = np.geomspace(0.1, 2.0, 21)
 """How finely a graph is cut where the number of clusters is chosen."""
 HALVINGS = 20
 """Of the range of resolutions, in search of a number of clusters, at most."""
+
+_ONE = Lock()
+"""One graph is cut at a time: all threads have one generator of the C library."""
 
 
 class TooFew(RequestError):
@@ -97,7 +103,10 @@ def _by_graph(codes: np.ndarray, clusters: int, most: int, seed: int) -> tuple[n
 def _communities(graph: csr_matrix, resolution: float, seed: int) -> np.ndarray:
     from sknetwork.clustering import Leiden
 
-    return np.asarray(Leiden(resolution=resolution, random_state=seed).fit_predict(graph))
+    leiden = Leiden(resolution=resolution, random_state=seed)
+    with _ONE:  # it draws from the C library's generator too, which random_state leaves as it is
+        ctypes.CDLL("ucrtbase" if os.name == "nt" else None).srand(seed + 1)
+        return np.asarray(leiden.fit_predict(graph))
 
 
 def _steadiest(graph: csr_matrix, most: int, seed: int) -> np.ndarray:

@@ -27,7 +27,6 @@ from calco.data import (
     batches,
     fitting,
     infer_schema,
-    reopened,
     schema_from_json,
     split,
     with_classes,
@@ -38,7 +37,7 @@ from calco.maths import noise
 from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.maths.mixed import Mixed
 from calco.maths.seeding import seeded
-from calco.runs import Run
+from calco.runs import DataName, Run
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import Verbs, can, chunk_of, device_of
 
@@ -417,18 +416,18 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         run = self.run_
         if run is None:
             raise RequestError("There is no run to resume: fit with out=FOLDER, or load one.")
-        source, settings = self._reopen(run.field("data", dict), x, y), self.settings()
+        source, settings = self._reopen(run, "data", x, y), self.settings()
         watched = run.record.get("held_out") or {}
-        given = self._reopen(watched, validation, None) if watched and "share" not in watched else None
+        given = self._reopen(run, "held_out", validation, None) if watched and "share" not in watched else None
         rest, apart = self._split(source, watched.get("share", 0.0), settings)
         held, note = self._watched(apart, given)
         return self._learn(rest, self.schema_, settings, run, held, note, report)
 
-    def _reopen(self, record: dict[str, Any], x: Any, y: Any) -> Source:
-        """Data that a run used, from where they were or as given again."""
-        if x is None and record.get("open") is None:
-            raise RequestError(f"This run used data in memory ({record.get('about')}): give the same data to resume it.")
-        source = self._open(x, y) if x is not None else reopened(record["open"])
+    def _reopen(self, run: Run, name: DataName, x: Any, y: Any) -> Source:
+        """Data that a run used, from where they are or as given again."""
+        if x is None:
+            return run.reopen(name)
+        source, record = self._open(x, y), run.field(name, dict)
         if source.describe().get("fingerprint") != record.get("fingerprint"):
             raise RequestError(f"These are not the data of the run ({record.get('about')}): their fingerprints differ.")
         return source

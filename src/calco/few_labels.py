@@ -22,7 +22,7 @@ from calco.estimator import Estimator
 from calco.evaluation.features import Extractor
 from calco.evaluation.figures import as_tensor, labels_of, some_of
 from calco.evaluation.probes import linear
-from calco.evaluation.reconstruction import fitted_pca
+from calco.evaluation.reconstruction import FITTED_ON, fitted_pca
 from calco.models import family, load
 from calco.runs import read_json, write_json
 from calco.verbs import chunk_of
@@ -188,7 +188,7 @@ def ways(
 
     raw = as_tensor(encoder, test).flatten(1).numpy()
     width = encoder.encode(some_of(train, 1)).shape[1] if "encode" in encoder.capabilities_ else 0
-    pca = fitted_pca(encoder, train, width) if width else None
+    pca = fitted_pca(as_tensor(encoder, train, FITTED_ON), width) if width else None
     simple = "logistic regression" if metric == "accuracy" else "ridge regression"
     penalty = "penalty chosen on a part of the labelled examples, where there are 50"
     penalty = penalty if metric == "accuracy" else "penalty chosen by leaving out one labelled example at a time"

@@ -9,26 +9,33 @@
 Nothing is written half: every file is written aside and then renamed. Nothing is unpickled.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from calco.data import Source, reopened, schema_from_json
 from calco.errors import RequestError, RunError, native
 
 FORMAT = 1
+WHERE_NOW = "say where they are now, on the command line with --training-data, --training-labels, --held-out and their like"
+AGAIN = "on the command line with --training-data or --held-out"
+
+DataName = Literal["data", "held_out"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to, which takes its place only when all went well.
 
@@ -44,9 +51,31 @@ def written_aside(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"Cannot write {path}: {reason}. What was there before is intact; make room and try again.") from error
+        raise RunError(f"Cannot write {path}: {reason}. What was there before is intact; {_advice(error)}.") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise before any work is done unless a file can be written at `path`.
+
+    Raises:
+        RequestError: it is a folder, or its folder cannot be written.
+    """
+    if path.is_dir():
+        raise RequestError(f"Cannot write {path}: it is a folder. Choose another name for the file.")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RequestError(f"Cannot write {path}: {error.strerror}. Nothing was computed; {_advice(error)}.") from error
+
+
+def _advice(error: Exception) -> str:
+    full = getattr(error, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "make room and try again" if full else "give another place, with --out on the command line"
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -111,6 +140,11 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file's contents."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _place(place: str | os.PathLike[str]) -> str:
+    """The whole path of what is there; a name as it is."""
+    return str(Path(place).resolve()) if Path(place).exists() else str(place)
 
 
 class Run:
@@ -182,6 +216,49 @@ class Run:
         """How `reopened` opens the run's data (or those named) again; empty where there are none, or they were in memory."""
         described = self.record.get(name)
         return (described.get("open") or {}) if isinstance(described, dict) else {}
+
+    def reopen(self, name: DataName = "data") -> Source:
+        """The data that the run used, opened again.
+
+        Raises:
+            RequestError: they were in memory, are not where they were, or are others now.
+        """
+        described = self.field(name, dict)
+        if not self.opening(name):
+            raise RequestError(f"This run used data in memory ({described.get('about')}): give the same data again, {AGAIN}.")
+        try:
+            source = reopened(self.opening(name))
+        except RequestError as error:
+            raise RequestError(f"{error} The run {self.path} used these data: {WHERE_NOW}.") from error
+        if source.describe()["fingerprint"] != described.get("fingerprint"):
+            raise RequestError(
+                f"These are not the data of the run {self.path} ({described.get('about')}): their fingerprints differ. If the"
+                f" right ones are elsewhere, {WHERE_NOW}."
+            )
+        return source
+
+    def move(self, name: DataName = "data", **places: str | os.PathLike[str] | None) -> None:
+        """Say where data of the run are now; they are opened from there as they were, and checked by their fingerprint.
+
+        run.json is told when it is next written, as it is by a run that goes on.
+
+        Args:
+            name: data, those it learned from, or held_out, those it watched.
+            places: of the examples (`data`), of their `labels` or `masks`, and of those that are `unlabelled`; None stays.
+
+        Raises:
+            RequestError: the run used no such data.
+        """
+        moved = {what: _place(place) for what, place in places.items() if place is not None}
+        if not moved:
+            return
+        if not isinstance(self.record.get(name), dict) or "share" in self.record[name]:
+            raise RequestError(f"The run {self.path} was not given held-out data of its own: leave their place out.")
+        opening = self.opening(name) or getattr(schema_from_json(self.field("schema", dict)), "opening", dict)()
+        others = moved.pop("unlabelled", None)
+        if others is not None:
+            opening = {**opening, "unlabelled": {**(opening.get("unlabelled") or {}), "data": others}}
+        self.record = {**self.record, name: {**self.record[name], "open": {**opening, **moved}}}
 
     def log(self, line: dict[str, Any]) -> None:
         """Append one line to log.jsonl."""

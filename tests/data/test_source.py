@@ -3,10 +3,13 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
-from calco.data import ArraySource, Source, Subset, ahead, batches, infer_schema, open_data, split
+from calco.data import ArraySource, Source, Subset, ahead, batches, identify, infer_schema, open_data, split, with_classes
+from calco.data.source import as_text
 from calco.errors import RequestError
 
 
@@ -100,3 +103,54 @@ def test_the_fingerprint_is_of_the_contents():
     assert prints[0] == prints[1]
     assert len(set(prints)) == 4
     assert Subset(one, np.arange(3)).describe()["n"] == 3
+
+
+def test_examples_know_which_they_are(tmp_path):
+    rows = np.array([3, 0])
+    assert identify(open_data(np.arange(12).reshape(6, 2)), rows)["row"].tolist() == [3, 0]
+    table = open_data(pd.DataFrame({"a": list("xyzxyz"), "b": range(6)}))
+    assert {name: column.tolist() for name, column in identify(table, rows).items()} == {"row": [3, 0]}
+    for i, name in enumerate(("a/1.png", "a/2.png", "b/1.png", "b/3.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / name)
+    images = open_data(tmp_path)
+    assert identify(images, rows)["file"].tolist() == ["b/3.png", "a/1.png"]
+    rest, held = split(images, 0.5, 0)
+    for part in (rest, held, with_classes(held, ("b", "a"))):
+        names = identify(part, np.arange(2))["file"]
+        assert [int(x.flat[0]) for x in part.take(np.arange(2)).x] == [images.files.index(name) for name in names]
+
+
+def test_a_folder_that_is_decoded_on_the_fly_names_its_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("calco.data.folder.IN_MEMORY", 0)
+    (tmp_path / "broken.png").write_text("no image")
+    for i in range(2):
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / f"{i}.png")
+    source = open_data(tmp_path, skip_corrupt=True)
+    assert identify(source, np.array([1, 0]))["file"].tolist() == ["1.png", "0.png"]
+    assert as_text("gr\udcfcn.png") == "gr\\xfcn.png"  # a name that is not in UTF-8
+
+
+def test_windows_know_their_file_their_row_and_their_time(tmp_path):
+    days = [*pd.date_range("2024-01-01", periods=6).astype(str), *pd.date_range("2024-03-01", periods=5).astype(str)]
+    for name, shift in (("one", 0), ("two", 100)):
+        (tmp_path / name).mkdir()
+        frame = pd.DataFrame({"day": days, "a": np.arange(11) + shift, "file": -1})
+        frame.to_csv(tmp_path / name / "x.csv", index=False)
+    source = open_data(str(tmp_path), window=4, stride=2, time="day")
+    found = identify(source, np.arange(len(source)))
+    assert list(found) == ["file", "start", "time"]
+    for i, (file, start, day) in enumerate(zip(*found.values(), strict=True)):  # the gap between 6 and 7 is in no window
+        first = source.take(np.array([i])).x[0, 0, 0]
+        assert (file, days[start], start) == (f"{'two' if first >= 100 else 'one'}/x.csv", day, first % 100)
+    assert found["start"].tolist() == 2 * [0, 2, 6]
+    unnamed = open_data([np.zeros((5, 2)), np.zeros((4, 2))], window=4)
+    assert {k: v.tolist() for k, v in identify(unnamed, np.arange(3)).items()} == {
+        "recording": [0, 0, 1],
+        "start": [0, 1, 0],
+    }
+    np.save(tmp_path / "x.npy", np.zeros((3, 5, 2)))
+    several = identify(open_data(str(tmp_path / "x.npy"), window=4), np.arange(6))
+    assert several["file"].tolist() == ["x.npy"] * 6
+    assert several["recording"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert list(identify(open_data(np.zeros((9, 1)), window=4), np.arange(2))) == ["start"]

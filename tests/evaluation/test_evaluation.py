@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 import calco
 from calco.data import ArraySource, Subset, measured, open_data
 from calco.errors import RequestError
-from calco.evaluation import evaluate
+from calco.evaluation import EvalContext, evaluate
 from calco.evaluation.figures import classed, data_of, role, training_data
 from calco.evaluation.likelihood import constant_log_prob, likelihood_figures
 
@@ -86,7 +86,7 @@ def test_real_units_on_grey_levels_have_a_density_in_their_unit():
     assert np.allclose(rbm.log_prob(test), norm.logpdf(x, mean, scale).sum(1), rtol=1e-3)
     deviation = np.maximum(fitted_on.std(0), 16e-3)
     assert constant_log_prob(rbm, test, train) == pytest.approx(norm.logpdf(x, fitted_on.mean(0), deviation).sum(1).mean())
-    (figure,) = likelihood_figures(rbm, test, train)  # no bits: they are of probabilities
+    (figure,) = likelihood_figures(EvalContext(rbm, test, train))  # no bits: they are of probabilities
     assert "density of the grey levels" in figure.protocol
 
 

@@ -1,6 +1,7 @@
 """Fidelity and Parzen estimates: protocols, floors, features that stay the same."""
 
 import os
+import re
 import signal
 from typing import Any
 
@@ -9,12 +10,12 @@ import pytest
 import torch
 
 import calco
-from calco.data import ArraySource, open_data
+from calco.data import ArraySource, open_data, with_classes
 from calco.errors import RequestError
 from calco.evaluation import evaluate, features
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model, read
 from calco.evaluation.fidelity import measure_fidelity
-from calco.evaluation.parzen import k_means, log_density, parzen
+from calco.evaluation.parzen import WIDTHS, k_means, log_density, parzen
 from calco.training import Interrupted
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -82,6 +83,22 @@ def test_features_are_trained_once_and_stay_the_same(vae, digits, monkeypatch):
     unlabelled = ArraySource(digits[1].x, levels=17)
     assert extractor_for(vae, unlabelled).name == "a fixed random convolutional net"
     assert extractor_for(vae, unlabelled).digest != first.digest
+
+
+def test_features_are_of_the_labels_they_were_learned_from(vae, digits, monkeypatch):
+    learned = []
+    monkeypatch.setattr("calco.evaluation.features.train", lambda _, source, *__: learned.append(source) or True)
+    names = tuple(reversed(digits[1].classes))
+    for source in (digits[1], with_classes(digits[1], names), digits[1]):  # of one fingerprint: the examples are the same
+        label_model(vae.schema_, source)
+    assert [source.classes for source in learned] in ([names], [digits[1].classes, names])
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(vae, digits, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CALCO_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("calco.evaluation.features.train", lambda *_: True)
+    assert isinstance(label_model(vae.schema_, digits[1]), LabelModel)
 
 
 def test_the_classifier_behind_the_features_is_good(vae, digits):
@@ -153,6 +170,22 @@ def test_parzen_comes_with_its_controls(vae, digits):
     assert parzen(Copies(vae, torch.rand_like(x)), test, train, samples=1000).figures[0].value < figures[1].value - 10
     with pytest.raises(RequestError, match="takes 2 samples at least, not -5"):
         parzen(vae, test, train, samples=-5)
+
+
+def test_the_width_of_parzen_windows_is_not_chosen_on_what_is_measured(vae, digits):
+    test, train = digits
+    samples = images(vae, train)[:300]
+    copies = Copies(vae, samples)
+    noise = np.random.default_rng(0).integers(0, 17, (60, 8, 8)).astype(np.uint8)
+    told = [parzen(copies, one, train, samples=300).figures for one in (test, ArraySource(noise, levels=17))]
+    widths = [
+        [re.search(r"width ([\d.]+), chosen on 240 examples of the training data", f.protocol)[1] for f in figures]
+        for figures in told
+    ]
+    assert widths[0] == widths[1]
+    x = vae.schema_.encode(noise).flatten(1)
+    best = max(WIDTHS, key=lambda width: float(log_density(x, samples.flatten(1), width).mean()))
+    assert widths[1][0] != f"{best:.3g}"
 
 
 def test_k_means_lowers_the_distance_to_the_nearest_centroid():

@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 import calco
 from calco.data import measured, open_data
+from calco.evaluation import EvalContext
 from calco.evaluation.prediction import prediction_figures
 from calco.report import write_report
 
@@ -22,7 +23,7 @@ def by_name(figures):
 def test_classes():
     train, test = open_data(X[:400], Y[:400]), open_data(X[400:600], Y[400:600])
     model = calco.Classifier(width=8, training=TRAINING).fit(train)
-    found = by_name(prediction_figures(model, test, train))
+    found = by_name(prediction_figures(EvalContext(model, test, train)))
     p, truth = model.predict_proba(X[400:600]).astype(float), Y[400:600]
     assert found["accuracy"].value == pytest.approx(accuracy_score(truth, model.predict(X[400:600])))
     assert found["accuracy"].error == pytest.approx((found["accuracy"].value * (1 - found["accuracy"].value) / 200) ** 0.5)
@@ -30,14 +31,14 @@ def test_classes():
     shares = (np.bincount(Y[:400], minlength=10) + 1) / 410
     assert found["log loss"].baseline == pytest.approx(-np.log(shares[truth]).mean())
     assert found["accuracy"].baseline == pytest.approx((truth == shares.argmax()).mean())
-    assert prediction_figures(model, open_data(X[400:600]), train) == []
+    assert prediction_figures(EvalContext(model, open_data(X[400:600]), train)) == []
 
 
 def test_a_classifier_that_knows_nothing_is_at_chance():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 10, 600)
     train, test = open_data(X[:400], y[:400]), open_data(X[400:1000], rng.integers(0, 10, 600))
-    found = by_name(prediction_figures(calco.Classifier(width=8, training=TRAINING).fit(train), test, train))
+    found = by_name(prediction_figures(EvalContext(calco.Classifier(width=8, training=TRAINING).fit(train), test, train)))
     error = found["accuracy"].error
     assert error is not None
     assert abs(found["accuracy"].value - 0.1) < 4 * error
@@ -49,7 +50,7 @@ def test_values():
     y = 100 + 7 * x[:, 0] + rng.normal(size=500)
     train, test = open_data(x[:300], y[:300]), open_data(x[300:], y[300:])
     model = calco.Regressor(width=16, training={"steps": 200, "batch_size": 64, "lr": 0.01}).fit(train)
-    found = by_name(prediction_figures(model, test, train))
+    found = by_name(prediction_figures(EvalContext(model, test, train)))
     told = model.predict(x[300:])
     assert found["error of values"].value == pytest.approx(np.sqrt(np.mean((told - y[300:]) ** 2)))
     assert found["R squared"].value == pytest.approx(r2_score(y[300:], told), abs=0.01)  # its mean is that of the test data

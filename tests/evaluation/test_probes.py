@@ -9,6 +9,7 @@ import torch
 import calco
 from calco.clusters import k_means
 from calco.data import ArraySource, open_data
+from calco.evaluation import EvalContext
 from calco.evaluation.probes import linear, neighbours, probe_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -34,7 +35,7 @@ def test_random_labels_stay_at_chance(probe):
 def test_figures_stand_beside_raw_values_and_pca():
     estimator = calco.Autoencoder(latent=6, width=8, training={**SHORT, "steps": 60}).fit("digits")
     figures: dict[Any, Any] = {
-        (f.name, f.unit): f for f in probe_figures(estimator, open_data("digits:test"), open_data("digits"))
+        (f.name, f.unit): f for f in probe_figures(EvalContext(estimator, open_data("digits:test"), open_data("digits")))
     }
     assert len(figures) == 5
     probe = figures["linear probe", "accuracy"]
@@ -50,11 +51,11 @@ def test_figures_stand_beside_raw_values_and_pca():
 def test_nothing_is_probed_without_other_labels():
     estimator = calco.Autoencoder(latent=2, width=4, training=SHORT).fit("digits")
     test, train = open_data("digits:test"), open_data("digits")
-    assert probe_figures(estimator, ArraySource(test.x, levels=17), train) == []
-    assert probe_figures(estimator, train, train) == []
+    assert probe_figures(EvalContext(estimator, ArraySource(test.x, levels=17), train)) == []
+    assert probe_figures(EvalContext(estimator, train, train)) == []
 
 
 def test_codes_that_saw_the_labels_are_not_probed():
     vae = calco.VAE(latent=2, width=4, conditional=True, training=SHORT).fit("digits")
-    assert probe_figures(vae, open_data("digits:test"), open_data("digits")) == []
+    assert probe_figures(EvalContext(vae, open_data("digits:test"), open_data("digits"))) == []
     assert torch.isfinite(torch.from_numpy(vae.encode("digits:test"))).all()

@@ -8,6 +8,7 @@ import torch
 
 import calco
 from calco.data import open_data
+from calco.evaluation import EvalContext
 from calco.evaluation.reconstruction import psnr, reconstruction_figures, ssim
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -34,7 +35,7 @@ def test_figures_are_means_over_images_and_pca_is_beside_them():
     x = (codes @ basis / 3).reshape(700, 12, 13).astype(np.float32)
     train, test = open_data(x[:500]), open_data(x[500:])
     estimator = calco.Autoencoder(latent=3, width=4, training=SHORT).fit(train)
-    figures: dict[str, Any] = {f.name: f for f in reconstruction_figures(estimator, test, train)}
+    figures: dict[str, Any] = {f.name: f for f in reconstruction_figures(EvalContext(estimator, test, train))}
     assert list(figures) == ["reconstruction error", "reconstruction PSNR", "reconstruction SSIM"]
     low, high = x[:500].min(), x[:500].max()
     assert (low, high) != (0, 1)
@@ -51,5 +52,5 @@ def test_figures_are_means_over_images_and_pca_is_beside_them():
 
 def test_images_smaller_than_its_window_have_no_similarity():
     estimator = calco.Autoencoder(latent=2, width=4, training=SHORT).fit("digits")
-    names = [f.name for f in reconstruction_figures(estimator, open_data("digits:test"), open_data("digits"))]
+    names = [f.name for f in reconstruction_figures(EvalContext(estimator, open_data("digits:test"), open_data("digits")))]
     assert names == ["reconstruction error", "reconstruction PSNR"]

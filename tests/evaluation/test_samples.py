@@ -8,8 +8,8 @@ import torch
 
 import calco
 from calco.data import Subset, open_data
+from calco.evaluation import EvalContext
 from calco.evaluation.copying import compared, copying_figures
-from calco.evaluation.figures import drawn
 from calco.evaluation.two_sample import told_apart, two_sample_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -43,16 +43,16 @@ def images(estimator, source):
 
 def test_a_model_that_remembers_is_told_and_one_that_does_not_is_not(parts):
     estimator, train, held, other = parts
-    close, sided = copying_figures(Given(estimator, images(estimator, train)), held, train)
+    close, sided = copying_figures(EvalContext(Given(estimator, images(estimator, train)), held, train))
     assert close.value > 0.99
     assert sided.value > 0.99
     assert "copies" in close.protocol
     noise = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     noisy = (images(estimator, train)[:400] + 0.5 * noise).clamp(0, 1)
     for samples in (images(estimator, other), noise, noisy):
-        figures = copying_figures(Given(estimator, samples), held, train)
+        figures = copying_figures(EvalContext(Given(estimator, samples), held, train))
         assert all("copies" not in figure.protocol for figure in figures)
-    data: list[Any] = copying_figures(Given(estimator, images(estimator, other)), held, train)
+    data: list[Any] = copying_figures(EvalContext(Given(estimator, images(estimator, other)), held, train))
     assert all(abs(figure.value - figure.baseline) < 4 * figure.error for figure in data)
 
 
@@ -60,7 +60,7 @@ def test_the_closest_pairs_are_a_copy_and_its_original(parts):
     estimator, train, held, other = parts
     mixed = images(estimator, other).clone()
     mixed[17] = images(estimator, train)[5]
-    samples, known = compared(Given(estimator, mixed), held, train).closest
+    samples, known = compared(EvalContext(Given(estimator, mixed), held, train)).closest
     assert torch.equal(samples[0], known[0])
     assert torch.equal(samples[0], mixed[17])
     assert not torch.equal(samples[1], known[1])
@@ -68,21 +68,21 @@ def test_the_closest_pairs_are_a_copy_and_its_original(parts):
 
 def test_training_examples_cannot_be_copies_of_themselves(parts):
     estimator, train, *_ = parts
-    assert copying_figures(Given(estimator, images(estimator, train)), train, train) == []
+    assert copying_figures(EvalContext(Given(estimator, images(estimator, train)), train, train)) == []
 
 
 def test_samples_are_as_precise_as_the_data(parts):
-    estimator, *_ = parts
-    x = drawn(Given(estimator, torch.rand(20, 1, 8, 8)), 20)
+    estimator, train, *_ = parts
+    x = EvalContext(Given(estimator, torch.rand(20, 1, 8, 8)), train).drawn(20)
     torch.testing.assert_close(x * 16, (x * 16).round(), atol=1e-5, rtol=0)
 
 
 def test_data_are_not_told_from_data_and_noise_is(parts):
     estimator, train, held, other = parts
-    figure: Any = two_sample_figures(Given(estimator, images(estimator, other)), held, train)[0]
+    figure: Any = two_sample_figures(EvalContext(Given(estimator, images(estimator, other)), held, train))[0]
     assert abs(figure.value - 0.5) < 3 * figure.error
     noise = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    (figure,) = two_sample_figures(Given(estimator, noise), held, train)
+    (figure,) = two_sample_figures(EvalContext(Given(estimator, noise), held, train))
     assert figure.value > 0.95
     assert figure.baseline == 0.5
 

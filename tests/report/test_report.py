@@ -10,6 +10,7 @@ from calco.models import families
 from calco.report import write_report
 from calco.report.sections import number
 from tests.data.test_tables import people
+from tests.report.test_page import section
 from tests.small import needs_masks, small
 
 SHORT = {"steps": 6, "batch_size": 16, "log_every": 2, "lr_warmup": 0}
@@ -26,9 +27,23 @@ def test_models_side_by_side(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "Two &lt;models&gt;" in page
     assert all(type(e).__name__ in page for e in estimators)
-    for heading in ("Figures", "What was trained", "Samples", "A walk between", "A map of the codes", "Training"):
-        assert heading in page
-    assert "N(0, I)" in page
+    for heading, needs in (
+        ("What was trained", set()),
+        ("Originals and what the model keeps of them", {"reconstruct"}),
+        ("Samples", {"sample"}),
+        ("A walk between two examples", {"encode", "decode"}),
+        ("A map of the codes", {"encode"}),
+        ("Training", set()),
+    ):
+        cards = section(page, heading).split('<div class="card">')[1:]
+        assert len(cards) == len(estimators)
+        for card, estimator in zip(cards, estimators, strict=True):
+            assert f"<h3>{type(estimator).__name__}</h3>" in card
+            able = needs <= set(estimator.capabilities_)
+            shown = "<dl>" in card if heading == "What was trained" else "data:image" in card
+            assert shown == able, (heading, estimator)
+            assert ("not something this family does" in card) == (not able)
+    assert "N(0, I)" in section(page, "Samples")
     for figures in measured:
         assert all(number(f.value) in page for f in figures)
     assert not re.findall(r'(?:src|href)="(?!data:)', page)

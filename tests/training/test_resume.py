@@ -141,7 +141,3 @@ def test_stopping_early_keeps_the_best_weights(tmp_path):
     )
     with pytest.raises(RequestError, match="patience needs held-out data"):
         families()[name](training=settings).fit(data())
-
-
-def test_interrupted_is_an_error_of_running():
-    assert Interrupted.exit_code == 1

@@ -59,9 +59,11 @@ def impute(
     from calco.errors import RequestError
     from calco.imputation import imputed
     from calco.models import load
+    from calco.runs import check_writable
 
     if out.suffix not in (".csv", ".parquet") or not is_table(data):
         raise RequestError(f"Cannot fill in {data} into {out}: both are tables, the latter in a csv or parquet file.")
+    check_writable(out)
     estimator = load(run, device)
     estimator.require("complete")
     kinds = getattr(estimator.schema_, "opening", dict)().get("columns")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
+from calco.cli.options import DEFAULT, UNMOVED, Data, DataOptions, Device, Moved, RunFolder
 
 if TYPE_CHECKING:
     from calco.runs import Run
@@ -32,18 +32,22 @@ def score(
         Parameter(help="Write instead how badly each example is reconstructed; of series each moment too.", negative=""),
     ] = False,
     seed: Annotated[int, Parameter(help="Of the estimate.")] = 0,
+    moved: Moved = UNMOVED,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
 ) -> None:
     """Write the log density of each example in nats, and the standard error of each estimate."""
     import numpy as np
 
-    from calco.cli.outputs import check_output, write_array
+    from calco.cli.outputs import check_output, write_by_example
     from calco.errors import RequestError
     from calco.models import load
 
     check_output(out, images=False)
     estimator = load(run, device)
+    if moved != UNMOVED and not parzen:
+        raise RequestError("Only a Parzen-window estimate asks for the training data: leave their place out.")
+    moved.tell(estimator.run_)
     if errors:
         if parzen or samples is not None or betas is not None:
             raise RequestError("Errors of reconstruction are no estimate: leave --parzen, --samples and --betas out.")
@@ -57,11 +61,12 @@ def score(
         return
     estimator.require("log_prob")
     estimator.adjust(samples=samples, betas=betas)
-    found = estimator.log_prob_estimate(options.open(data, "test", estimator.run_), seed=seed)
+    source = options.open(data, "test", estimator.run_)
+    found = estimator.log_prob_estimate(source, seed=seed)
     columns = {"log_prob": found.value, "standard_error": found.error}
     if found.low is not None:
         columns |= {"log_prob_backwards": found.low, "standard_error_backwards": found.low_error}
-    write_array(out, np.stack(list(columns.values()), 1), list(columns))
+    write_by_example(out, source, np.stack(list(columns.values()), 1), list(columns))
     n, mean = len(found.value), found.value.mean()
     spread = found.value.std() / n**0.5
     print(f"{mean:.4f} ± {spread:.4f} nats on average over {n} examples ({estimator.density_}); each in {out}")
@@ -72,17 +77,18 @@ def score(
 def _score_by_errors(estimator: Any, source: Any, out: Path) -> None:
     import numpy as np
 
-    from calco.cli.outputs import write_array
+    from calco.cli.outputs import write_by_example
 
     found = estimator.errors(source)
     moments = found if found.ndim == 2 else np.empty((len(found), 0))
     whole = found.reshape(len(found), -1).mean(1, keepdims=True)
-    write_array(out, np.concatenate((whole, moments), 1), ["error", *(f"moment {i}" for i in range(moments.shape[1]))])
+    names = ["error", *(f"moment {i}" for i in range(moments.shape[1]))]
+    write_by_example(out, source, np.concatenate((whole, moments), 1), names)
     print(f"{whole.mean():.4g} squared error on average over {len(found)} examples; each in {out}")
 
 
 def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None, seed: int) -> None:
-    from calco.cli.outputs import write_array
+    from calco.cli.outputs import write_by_example
     from calco.cli.tables import print_figures
     from calco.evaluation.figures import training_data
     from calco.evaluation.parzen import SAMPLES
@@ -91,8 +97,8 @@ def _score_by_parzen(estimator: Any, source: Any, out: Path, samples: int | None
     estimator.require("sample")
     train, samples = training_data(estimator, source), SAMPLES if samples is None else samples
     found = estimate(estimator, source, train, samples=samples, seed=seed)
-    write_array(out, found.values[:, None], ["parzen"])
     print_figures(estimator.family, found.figures)
+    write_by_example(out, source, found.values[:, None], ["parzen"])
     print(f"Each in {out}. Not to be trusted alone: centroids, which only smooth the data, may score above them.")
 
 
@@ -106,6 +112,8 @@ def evaluate(
         bool, Parameter(help="Measure too what a classifier learns from samples with labels; takes minutes.", negative="")
     ] = False,
     target: Target = "",
+    out: Annotated[Path | None, Parameter(help="The JSON file to write; report.json in the run if not given.")] = None,
+    moved: Moved = UNMOVED,
     options: DataOptions = DEFAULT,
     device: Device = "cpu",
 ) -> None:
@@ -114,14 +122,18 @@ def evaluate(
     from calco.evaluation import evaluate as measure
     from calco.models import load
     from calco.report.page import save_figures
+    from calco.runs import check_writable
 
+    path = out or run / "report.json"
     estimator = load(run, device)
+    check_writable(path)
+    moved.tell(estimator.run_)
     estimator.adjust(samples=samples, betas=betas)
     source = _to_measure_on(estimator.run_, data, options)
     figures = measure(estimator, source, use=use, target=target)
-    save_figures(run / "report.json", source, figures)
     print_figures(estimator.family, figures)
-    print(f"Written to {run / 'report.json'}")
+    save_figures(path, source, figures)
+    print(f"Written to {path}")
 
 
 def compare(
@@ -184,12 +196,13 @@ def transfer(
     from calco.cli.tables import print_transfer
     from calco.errors import RequestError
     from calco.few_labels import transfer as measure
-    from calco.runs import Run
+    from calco.runs import Run, check_writable
 
     if not all(part.strip().isdigit() for part in budgets.split(",")):
         raise RequestError(f"The budgets {budgets!r} make no sense: give numbers between commas, such as 10,100,1000.")
-    source = options.open(data, "train", Run(run)) if Path(data).is_dir() else options.named(data)
     folder = out or run / "transfer"
+    check_writable(folder / "transfer.json")
+    source = options.open(data, "train", Run(run)) if Path(data).is_dir() else options.named(data)
     frame = measure(
         run,
         source,
@@ -212,20 +225,27 @@ def report(
     data: Annotated[str | None, Parameter(help=MEASURED)] = None,
     out: Annotated[Path | None, Parameter(help="The page to write; report.html in the first run if not given.")] = None,
     target: Target = "",
+    moved: Moved = UNMOVED,
     options: DataOptions = DEFAULT,
 ) -> None:
     """Write one self-contained page on a run: figures, samples, reconstructions, a map of the codes, curves."""
+    from calco.cli.outputs import unless_read_only
     from calco.models import load
     from calco.report import write_report
     from calco.report.page import save_figures
+    from calco.runs import check_writable
 
     estimators = [load(run) for run in runs]
+    for run in estimators:
+        moved.tell(run.run_)
     source = _to_measure_on(estimators[0].run_, data, options)
     page = out or runs[0] / "report.html"
+    check_writable(page)
     measured = write_report(estimators, source, page, target=target)
-    for run, figures in zip(runs, measured, strict=True):
-        save_figures(run / "report.json", source, figures)
     print(f"Written to {page.resolve()}")
+    for run, figures in zip(runs, measured, strict=True):
+        with unless_read_only(f"The figures of {run} are in the page alone."):
+            save_figures(run / "report.json", source, figures)
 
 
 def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) -> Any:
@@ -235,7 +255,6 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
     Raises:
         RequestError: the run's data were in memory.
     """
-    from calco.data import fitting, left_out, schema_from_json
     from calco.data.named import SETS
     from calco.errors import RequestError
     from calco.evaluation.figures import data_of
@@ -245,10 +264,21 @@ def _to_measure_on(run: "Run | None", data: str | None, options: DataOptions) ->
         data = f"{stem}:{SETS[stem].parts[-1]}"
     if data is not None:
         return options.open(data, "test", run)
-    apart = run and left_out(run.opening())
-    if run and apart:
-        return fitting(apart, schema_from_json(run.field("schema", dict)))[0]
-    source = run and (data_of(run, "held_out") or data_of(run, "data"))
+    source = run and (_left_out(run) or data_of(run, "held_out") or data_of(run, "data"))
     if not source:
         raise RequestError("Say what data to measure on: those of the run were in memory.")
     return source
+
+
+def _left_out(run: "Run") -> Any:
+    """What a split held back from the data of a run, as far as its schema takes it; None where none did.
+
+    The data are checked to be what they were.
+    """
+    from calco.data import fitting, left_out, schema_from_json
+
+    if not run.opening().get("apart"):
+        return None
+    run.reopen()
+    apart = left_out(run.opening())
+    return apart and fitting(apart, schema_from_json(run.field("schema", dict)))[0]

@@ -78,15 +78,15 @@ class DataOptions(TextOptions):
         from calco.data import PlacesSchema, SeriesSchema, TableSchema, open_data, schema_from_json
 
         options = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}
-        if run is not None and (self.masks or Path(data).is_dir()):
+        schema = None if run is None else schema_from_json(run.field("schema", dict))
+        if isinstance(schema, (SeriesSchema, TableSchema)):
+            options = schema.opening() | options
+        elif run is not None and (self.masks or Path(data).is_dir()):
             kept = ("mode", "instances") if self.masks else ("size", "mode", "skip_corrupt")
             before: dict[str, Any] = {name: value for name, value in run.opening().items() if name in kept}
-            schema = schema_from_json(run.field("schema", dict)) if self.masks else None
-            if isinstance(schema, PlacesSchema):
+            if self.masks and isinstance(schema, PlacesSchema):
                 before |= schema.opening()
             options = before | options
-        elif run is not None and isinstance(schema := schema_from_json(run.field("schema", dict)), (SeriesSchema, TableSchema)):
-            options = schema.opening() | options
         return open_data(data, part=part, **options | self.dialect(Path(data), run).given())
 
     def named(self, data: str) -> Any:
@@ -96,3 +96,32 @@ class DataOptions(TextOptions):
 
 DEFAULT, AS_FOUND = DataOptions(), TextOptions()
 TEXT = tuple(field.name for field in fields(TextOptions))
+
+
+@Parameter(name="*", group="Where the data of the run are now")
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """Where what a run learned from, and what it watched, are now; they are read as they were, and checked."""
+
+    training_data: Annotated[str | None, Parameter(help="What the run learned from.")] = None
+    training_labels: Annotated[Path | None, Parameter(help="The file of their labels.")] = None
+    training_masks: Annotated[Path | None, Parameter(help="Their masks.")] = None
+    training_unlabelled: Annotated[str | None, Parameter(help="The examples without labels that it learned from too.")] = None
+    held_out: Annotated[str | None, Parameter(help="What the run watched while it trained, if it was given that.")] = None
+    held_out_labels: Annotated[Path | None, Parameter(help="The file of their labels.")] = None
+    held_out_masks: Annotated[Path | None, Parameter(help="Their masks.")] = None
+
+    def tell(self, run: "Run | None") -> None:
+        """Let a run know.
+
+        Raises:
+            RequestError: it used no such data.
+        """
+        if run is None:
+            return
+        told = {"data": self.training_data, "labels": self.training_labels, "masks": self.training_masks}
+        run.move("data", **told, unlabelled=self.training_unlabelled)
+        run.move("held_out", data=self.held_out, labels=self.held_out_labels, masks=self.held_out_masks)
+
+
+UNMOVED = Moved()

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from calco.data import ImageSchema, Schema, SeriesSchema
-from calco.errors import RequestError
-from calco.runs import written_aside
+from calco.data import ImageSchema, Schema, SeriesSchema, Source, identify
+from calco.errors import RequestError, RunError
+from calco.runs import check_writable, written_aside
 from calco.tiling import index_type
 
 
@@ -18,14 +18,39 @@ def check_output(path: Path, *, images: bool) -> None:
     """Raise before any work is done unless `path` can be written.
 
     Raises:
-        RequestError: its suffix means nothing here.
+        RequestError: its suffix means nothing here, it is a folder that is not empty, or it cannot be written.
     """
     allowed = [".npy", ".csv", ".parquet"] + ([".png"] if images else [])
     if path.suffix not in allowed and not (images and not path.suffix):
         folder = ", or a folder" if images else ""
         raise RequestError(f"Cannot write {path}: give a file ending in {', '.join(allowed)}{folder}.")
-    if not path.suffix and path.exists() and not path.is_dir():
+    if path.suffix:
+        check_writable(path)
+    else:
+        check_new_folder(path)
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise before any work is done unless `path` can be made a folder of files of one's own.
+
+    Raises:
+        RequestError: it is a file, holds something already, or cannot be written.
+    """
+    if path.exists() and not path.is_dir():
         raise RequestError(f"{path} is a file, not a folder.")
+    there = next(path.iterdir(), None) if path.exists() else None
+    if there is not None:
+        raise RequestError(f"The folder {path} is not empty: it holds {there.name}. Give another one, or empty it first.")
+    check_writable(path / "0.png")
+
+
+@contextlib.contextmanager
+def unless_read_only(lost: str) -> Iterator[None]:
+    """Go on where a file that is not the one asked for cannot be written, and say what is lost by that."""
+    try:
+        yield
+    except RunError as error:
+        print(f"{lost} {str(error).partition('. ')[0]}.")
 
 
 def write_examples(path: Path, raw: Any, schema: Schema) -> None:
@@ -122,6 +147,17 @@ def _seen(raw: np.ndarray, low: float, high: float) -> np.ndarray:
     pixels = ((raw.astype(np.float32) - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., :1].repeat(3, -1)
+
+
+def write_by_example(path: Path, source: Source, values: Any, names: list[str] | None = None) -> None:
+    """Values of the examples of a source, (n, ...), as `write_array`; a table says first which example each row is of."""
+    import pandas as pd
+
+    if path.suffix == ".npy":
+        write_array(path, values)
+        return
+    told = values if isinstance(values, pd.DataFrame) else pd.DataFrame(np.asarray(values), columns=names)
+    write_array(path, pd.concat([pd.DataFrame(identify(source, np.arange(len(source)))), told], axis=1))
 
 
 def _pixels(raw: np.ndarray, schema: Schema) -> np.ndarray:

@@ -10,7 +10,7 @@ from calco.cli.columns import columns
 from calco.cli.completing import impute, simulate
 from calco.cli.keeping import cache
 from calco.cli.measuring import compare, evaluate, report, score, transfer
-from calco.cli.options import DEFAULT, Data, DataOptions, Device, RunFolder
+from calco.cli.options import DEFAULT, UNMOVED, Data, DataOptions, Device, Moved, RunFolder
 
 
 def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("calco-demo")) -> None:
@@ -43,13 +43,14 @@ def demo(*, out: Annotated[Path, Parameter(help="Where to put it.")] = Path("cal
     display.done(f"Done in {time.monotonic() - started:.0f} s. Open {(out / 'report.html').resolve()}")
 
 
-def resume(run: RunFolder) -> None:
+def resume(run: RunFolder, *, moved: Moved = UNMOVED) -> None:
     """Go on with a run that was stopped; it ends as if it had not been."""
     from calco.cli.display import Display
     from calco.models import family
     from calco.runs import Run
 
     folder = Run(run)
+    moved.tell(folder)
     estimator = family(folder.field("family", str)).from_run(folder, weights=False)
     with Display(estimator.settings().steps, f"{estimator.family}, resumed") as display:
         if folder.record.get("status") != "finished":
@@ -118,14 +119,15 @@ def encode(
     device: Device = "cpu",
 ) -> None:
     """Write the features of each example."""
-    from calco.cli.outputs import check_output, write_array
+    from calco.cli.outputs import check_output, write_by_example
     from calco.models import load
 
     check_output(out, images=False)
     estimator = load(run, device)
     estimator.require("encode")
-    codes = estimator.encode(options.open(data, "test", estimator.run_))
-    write_array(out, codes, [f"z{i}" for i in range(codes.shape[1])])
+    source = options.open(data, "test", estimator.run_)
+    codes = estimator.encode(source)
+    write_by_example(out, source, codes, [f"z{i}" for i in range(codes.shape[1])])
     print(f"{len(codes)} codes of width {codes.shape[1]} in {out}")
 
 
@@ -160,7 +162,7 @@ def predict(
     """Write the class of each example with the probabilities of all, or its value."""
     import pandas as pd
 
-    from calco.cli.outputs import check_output, write_array
+    from calco.cli.outputs import check_output, write_by_example
     from calco.models import load
 
     check_output(out, images=False)
@@ -172,7 +174,7 @@ def predict(
     if hasattr(estimator, "predict_proba"):
         p: Any = estimator
         table = table.join(pd.DataFrame(p.predict_proba(source), columns=[f"p({name})" for name in estimator.schema_.classes]))
-    write_array(out, found if out.suffix == ".npy" else table)
+    write_by_example(out, source, found if out.suffix == ".npy" else table)
     print(f"{len(found)} predictions in {out}")
 
 
@@ -188,9 +190,10 @@ def segment(
     """Write the class of every pixel, sample or voxel."""
     from rich.progress import track
 
-    from calco.cli.outputs import Segments
+    from calco.cli.outputs import Segments, check_new_folder
     from calco.models import load
 
+    check_new_folder(out)
     estimator = load(run, device)
     estimator.require("segment")
     names, examples = estimator.examples(data)
@@ -214,7 +217,7 @@ def cluster(
     """Group examples by their codes; the report of the run shows the clusters from then on."""
     import numpy as np
 
-    from calco.cli.outputs import check_output, write_array
+    from calco.cli.outputs import check_output, unless_read_only, write_by_example
     from calco.evaluation.probes import agreement
     from calco.models import load
     from calco.runs import write_json
@@ -224,13 +227,14 @@ def cluster(
     check_output(out, images=False)
     source = options.open(data, "test", estimator.run_)
     found = estimator.cluster(source, clusters, method=method, seed=seed)
-    write_array(out, found.cluster[:, None], ["cluster"])
+    write_by_example(out, source, found.cluster[:, None], ["cluster"])
     sizes = np.bincount(found.cluster)
-    write_json(run / "clusters.json", {"clusters": clusters, "method": method, "seed": seed})
     print(f"{found.about}, of {', '.join(f'{size:,}' for size in sizes)} examples; each in {out}")
     y = source.take(np.arange(len(source))).y if source.classes else None
     if y is not None and y.ndim == 1:
         print("; ".join(f"{name} {value:.3f}" for name, value in agreement(y, found.cluster).items()))
+    with unless_read_only("The report of the run will not show them."):
+        write_json(run / "clusters.json", {"clusters": clusters, "method": method, "seed": seed})
 
 
 def explain(

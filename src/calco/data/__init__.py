@@ -17,7 +17,7 @@ from calco.data.partly import PartlyLabelled, labelled_part, marks, measured, mi
 from calco.data.places import PlacesSchema
 from calco.data.schema import Schema, infer_schema, schema_from_json
 from calco.data.series import SeriesSchema
-from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, plan_of, with_classes
+from calco.data.source import ArraySource, Raw, Source, Subset, ahead, batches, check_columns, identify, plan_of, with_classes
 from calco.data.splitting import fitting, split
 from calco.data.tables import TableSchema
 from calco.data.values import unmasked
@@ -42,6 +42,7 @@ __all__ = [
     "batches",
     "check_columns",
     "fitting",
+    "identify",
     "infer_schema",
     "labelled_part",
     "left_out",
@@ -296,8 +297,10 @@ def _no_text(data: str, dialect: Dialect) -> None:
 def _labelled(source: Source, y: Any) -> Source:
     if not isinstance(source, ArraySource):
         raise RequestError("Give the labels where the source is opened.")
-    named: dict[str, Any] = {"names": source.names, "dtypes": source.dtypes, "column_labels": source.column_labels}
-    return ArraySource(source.x, y, levels=source.levels, about=source.about, **named)
+    kept: dict[str, Any] = {
+        name: getattr(source, name) for name in ("levels", "names", "dtypes", "column_labels", "about", "files")
+    }
+    return ArraySource(source.x, y, **kept)
 
 
 def _open_named(

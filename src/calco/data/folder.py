@@ -1,8 +1,8 @@
 """Folders of images: decoded by workers, kept as one array, or decoded batch by batch where that would be too large."""
 
 import hashlib
-import os
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from calco.data.cache import keep, recall
 from calco.data.contents import WORKERS, digests
 from calco.data.decoding import SUFFIXES, Corrupt, decode
 from calco.data.labels import encode_labels
-from calco.data.source import ArraySource, Raw
+from calco.data.source import ArraySource, Raw, as_text, of_files
 from calco.errors import RequestError
 
 IN_MEMORY = 4 << 30
@@ -67,8 +67,10 @@ class Folder:
         first: np.ndarray,
         key: str,
         about: dict[str, Any],
+        called: Sequence[str] = (),
     ) -> None:
         self.files, self.size, self.mode, self.first, self.about = files, size, mode, _kind(first), about
+        self.called = called or [path.name for path in files]
         self.y, self.classes, self.labels = encode_labels(y, len(files))
         told = hashlib.sha256(f"{key} {self.classes}".encode() + (b"" if self.y is None else self.y.tobytes()))
         self.fingerprint = told.hexdigest()
@@ -89,6 +91,10 @@ class Folder:
         images = list(self.pool.map(lambda i: decode(self.files[i], self.size, self.mode), rows))
         check_alike([self.files[i] for i in rows], images, self.first)
         return Raw(np.stack(images), None if self.y is None else self.y[rows])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples some rows are: by their files."""
+        return of_files(self.called, rows)
 
     def describe(self) -> dict[str, Any]:
         """What it is; the fingerprint is of the contents of the files, and the labels."""
@@ -113,7 +119,7 @@ def check_alike(files: list[Path], images: list[np.ndarray], usual: Kind | None 
     usual = usual or Counter(kinds).most_common(1)[0][0]
     odd = [(file, kind) for file, kind in zip(files, kinds, strict=True) if kind != usual]
     if odd:
-        named = ", ".join(f"{printable(file.name)} {_words(kind)}" for file, kind in odd[:5])
+        named = ", ".join(f"{as_text(file.name)} {_words(kind)}" for file, kind in odd[:5])
         raise RequestError(
             f"{len(odd)} of {len(images)} images are not {_words(usual)} like the others: {named}."
             " Give a size (height and width) to fit them to, and a mode (L or RGB) where channels differ."
@@ -125,11 +131,6 @@ def _words(kind: Kind) -> str:
     channels = shape[2] if len(shape) == 3 else 1
     depth = "" if dtype == "uint8" else f" of {dtype}"
     return f"{shape[0]}x{shape[1]} with {channels} channel{'s' * (channels > 1)}{depth}"
-
-
-def printable(name: str) -> str:
-    """A name of a file as text that can be written: bytes that are no UTF-8 become such as \\xe9."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def open_folder(
@@ -147,13 +148,14 @@ def open_folder(
     if y is not None and len(y) == len(whole):
         y = np.asarray(y)[held["rows"]]
     if y is None and all(path.parent != folder for path in files):
-        y = [printable(path.relative_to(folder).parts[0]) for path in files]
-    skipped = [printable(path.relative_to(folder).as_posix()) for path in sorted(set(whole) - set(files))]
-    about = f"the folder {printable(folder.name)}"
+        y = [as_text(path.relative_to(folder).parts[0]) for path in files]
+    called = [path.relative_to(folder).as_posix() for path in files]
+    skipped = [as_text(path.relative_to(folder).as_posix()) for path in sorted(set(whole) - set(files))]
+    about = f"the folder {as_text(folder.name)}"
     if "images" in held:
-        return ArraySource(held["images"], y, open=open, about=about, more={"skipped": skipped})
+        return ArraySource(held["images"], y, open=open, about=about, files=called, more={"skipped": skipped})
     described = {"about": about, "skipped": skipped, "open": open}
-    return Folder(files, y, size, mode, held["first"], hashlib.sha256(contents + asked).hexdigest(), described)
+    return Folder(files, y, size, mode, held["first"], hashlib.sha256(contents + asked).hexdigest(), described, called)
 
 
 def _decoded(

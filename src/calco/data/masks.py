@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from calco.data.places import PlacesSchema
-from calco.data.source import Raw, Subset
+from calco.data.source import Raw, Subset, of_files
 from calco.data.values import check_finite
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
@@ -61,7 +61,7 @@ class MaskedSource:
         if len(examples) != len(masks) or not len(examples):
             raise RequestError(f"There are {len(examples)} examples and {len(masks)} masks: give one mask each.")
         self.called = list(called) or [f"example {i}" for i in range(len(examples))]
-        self.about, self.open, self.ignore = about, open, ignore
+        self.about, self.open, self.ignore, self.of_files = about, open, ignore, bool(called)
         self.dims = masks[0].ndim
         self.channel_axis = examples[0].ndim == self.dims + 1
         problems = [text for text in map(self._misfit, self.called, examples, masks) if text]
@@ -158,6 +158,10 @@ class MaskedSource:
         found.pixels = tuple(counts.sum(0).tolist())
         found.company = tuple(((counts > 0) * counts.sum(1, keepdims=True)).sum(0).tolist())
         return found
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples some rows are: by their files, or by number."""
+        return of_files(self.called, rows) if self.of_files else {"row": np.asarray(rows)}
 
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of its contents."""

@@ -12,10 +12,11 @@ import numpy as np
 from calco.data.contents import WORKERS
 from calco.data.decoding import SUFFIXES, decode, opened
 from calco.data.files import read_npy
-from calco.data.folder import IN_MEMORY, printable
+from calco.data.folder import IN_MEMORY
 from calco.data.mask_files import Listed, read_classes, read_mask
 from calco.data.masks import VOID, MaskedSource, refuse
 from calco.data.pairing import example_files, pairs, stem
+from calco.data.source import as_text
 from calco.data.values import unmasked
 from calco.data.volumes import VOLUMES, read_volume
 from calco.errors import RequestError
@@ -96,7 +97,7 @@ def open_masked(
             raise RequestError(f"Give two folders or two files: {examples_at} and {masks_at} are one of each.")
         if examples_at.is_dir():
             files, found = pairs(examples_at, masks_at)
-            about, called = f"the folder {printable(examples_at.name)}", [str(path.relative_to(examples_at)) for path in files]
+            about, called = f"the folder {as_text(examples_at.name)}", [str(path.relative_to(examples_at)) for path in files]
             listed = read_classes(masks_at, examples_at, masks_at.parent)
             data, masks = _images(files, mode), _masks(found, listed.table(classes or listed.names, ignore))
         else:
@@ -144,7 +145,7 @@ def _common_mode(files: list[Path], modes: Sequence[str]) -> str | None:
     if len(deep) == len(found):
         return None
     if deep:
-        odd = [printable(path.name) for path, mode in zip(files, modes, strict=True) if mode in deep]
+        odd = [as_text(path.name) for path, mode in zip(files, modes, strict=True) if mode in deep]
         refuse(odd, len(files), "Convert all to one depth.", "images have more than 8 bits and the others have not")
     found = {"L" if mode == "1" else mode for mode in found}
     return next((mode for mode in ("L", "LA", "RGBA") if found == {mode}), "RGB")

@@ -4,8 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 from calco.data.decoding import SUFFIXES
-from calco.data.folder import files_below, printable
+from calco.data.folder import files_below
 from calco.data.masks import refuse
+from calco.data.source import as_text
 from calco.data.volumes import VOLUMES
 from calco.errors import RequestError
 
@@ -91,4 +92,4 @@ def partners(examples: list[Path], masks: list[Path], examples_at: Path, masks_a
 
 
 def _names(folder: Path, files: list[Path]) -> list[str]:
-    return [printable(path.relative_to(folder).as_posix()) for path in files]
+    return [as_text(path.relative_to(folder).as_posix()) for path in files]

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from calco.data.clock import Clock, read_clock
 from calco.data.dialect import Dialect
 from calco.data.files import check_dialect, is_table, read_npy, read_table
 from calco.data.labels import encode_labels
-from calco.data.source import Raw, hash_array
+from calco.data.source import Raw, as_text, hash_array
 from calco.data.values import check_names
 from calco.data.windows import common_length, labels_of_windows, uncovered
 from calco.errors import RequestError
@@ -42,6 +42,17 @@ class Channels:
     clock: Clock | None = None
 
 
+class Origin(NamedTuple):
+    """Where a recording comes from: its file, its number where there are several in one, and what its moments are there."""
+
+    file: str = ""
+    number: int = 0
+    first: int = 0
+    """Row of its first moment."""
+    stamps: Any = None
+    """Time stamps of its moments, a pandas series."""
+
+
 class SeriesSource:
     """Windows of recordings.
 
@@ -55,6 +66,7 @@ class SeriesSource:
         dtypes: of the columns of a table.
         actions: names of the channels that somebody chooses, for planning.
         clock: how time was told.
+        origins: where each recording comes from; they are numbered where not given.
         open: how `open_data` opens it again; None for data in memory.
         about: what to say of it.
 
@@ -79,6 +91,7 @@ class SeriesSource:
         dtypes: tuple[str, ...] = (),
         actions: Sequence[str] = (),
         clock: Clock | None = None,
+        origins: Sequence[Origin] = (),
         open: dict[str, Any] | None = None,
         about: str = "the series",
     ) -> None:
@@ -102,6 +115,8 @@ class SeriesSource:
         self.left_out: dict[str, int] = uncovered(lengths, window, stride)
         """How many recordings are shorter than a window, and how many time steps are in no window."""
         self._tell(lengths, window, about)
+        self.origins = list(origins) or [Origin(number=i) for i in range(len(lengths))]
+        self.begins: np.ndarray = begins
         names = tuple(str(name) for name in channels) or tuple(f"x{i}" for i in range(self.values.shape[1]))
         unknown = [name for name in actions if name not in names]
         if unknown:
@@ -132,6 +147,20 @@ class SeriesSource:
         views = np.lib.stride_tricks.sliding_window_view(self.values, self.plan.window, axis=0)
         x = np.ascontiguousarray(views[self.spans[rows, 1]].swapaxes(1, 2))
         return Raw(x, None if self.y is None else self.y[rows])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which windows some rows are: file and recording, where there are several, row of the first moment and its time."""
+        recordings, moments = self.spans[rows, 0], self.spans[rows, 1] - self.begins[self.spans[rows, 0]]
+        whence = [self.origins[recording] for recording in recordings]
+        found: dict[str, np.ndarray] = {}
+        if any(origin.file for origin in self.origins):
+            found["file"] = np.array([as_text(origin.file) for origin in whence], object)
+        if any(origin.number for origin in self.origins):
+            found["recording"] = np.array([origin.number for origin in whence])
+        found["start"] = np.array([origin.first for origin in whence], np.int64) + moments
+        if self.origins[0].stamps is not None:
+            found["time"] = np.array([o.stamps.iloc[moment] for o, moment in zip(whence, moments, strict=True)])
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of the recordings and of where windows begin, and how much is in no window."""
@@ -190,15 +219,17 @@ def series(
     if isinstance(data, (str, os.PathLike)):
         files, about = _files(Path(data)), about or f"{'the folder ' if Path(data).is_dir() else ''}{Path(data).name}"
         tables = [_read(path, dialect) for path in files]
-        called = [path.name for path in files]
+        called = [path.name if path == Path(data) else path.relative_to(data).as_posix() for path in files]
+        named = called
     else:
         tables = list(data) if isinstance(data, (list, tuple)) else [data]
         tables = [table.to_pandas() if hasattr(table, "to_pandas") else table for table in tables]
         about = about or ("the data frame" if hasattr(tables[0], "columns") else "the array")
+        named = [""] * len(tables)
         called = [about] if len(tables) == 1 else [f"recording {i} of {about}" for i in range(len(tables))]
     framed = [hasattr(table, "columns") for table in tables]
     if all(framed):
-        return _of_frames(tables, called, time, about, options)
+        return _of_frames(tables, called, named, time, about, options)
     if time:
         raise RequestError(f"{about} has no columns with names, so that none of them tells the time: leave {time!r} out.")
     if any(framed):
@@ -208,6 +239,12 @@ def series(
         )
     arrays = [as_array(table) for table in tables]
     recordings = [one for array in arrays for one in (array if array.ndim == 3 else [array])]
+    if any(named):
+        options["origins"] = [
+            Origin(name, i)
+            for name, array in zip(named, arrays, strict=True)
+            for i in range(len(array) if array.ndim == 3 else 1)
+        ]
     if arrays[0].ndim == 3 and len(arrays) == 1:
         options["window"] = window or arrays[0].shape[1]
     wide = {one.shape[1:] for one in recordings}
@@ -243,7 +280,9 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _of_frames(tables: Sequence[Any], called: list[str], time: str, about: str, options: dict[str, Any]) -> SeriesSource:
+def _of_frames(
+    tables: Sequence[Any], called: list[str], files: list[str], time: str, about: str, options: dict[str, Any]
+) -> SeriesSource:
     first = tables[0]
     for table, name in zip(tables, called, strict=True):
         check_names(table, name)
@@ -254,8 +293,18 @@ def _of_frames(tables: Sequence[Any], called: list[str], time: str, about: str, 
     clock, pieces = read_clock([table[time] for table in tables], called) if time else (None, [[slice(None)]] * len(tables))
     channels = [numeric(table.drop(columns=[time] if time else []), name) for table, name in zip(tables, called, strict=True)]
     values = [as_floats(frame) for frame in channels]
-    recordings = [own[piece] for own, several in zip(values, pieces, strict=True) for piece in several]
-    given = np.repeat(np.arange(len(tables)), [len(several) for several in pieces])
-    names = [*map(str, channels[0].columns)]
-    dtypes = tuple(common_dtype([frame[column].dtype for frame in channels]) for column in channels[0].columns)
-    return SeriesSource(recordings, channels=names, dtypes=dtypes, clock=clock, given=given, about=about, **options)
+    parts = [(i, piece) for i, several in enumerate(pieces) for piece in several]
+    origins = [
+        Origin(files[i], 0 if files[i] else i, piece.start or 0, tables[i][time].iloc[piece] if time else None)
+        for i, piece in parts
+    ]
+    return SeriesSource(
+        [values[i][piece] for i, piece in parts],
+        channels=[*map(str, channels[0].columns)],
+        dtypes=tuple(common_dtype([frame[column].dtype for frame in channels]) for column in channels[0].columns),
+        clock=clock,
+        given=[i for i, _ in parts],
+        origins=origins,
+        about=about,
+        **options,
+    )

@@ -5,7 +5,7 @@ The order of the data is then the loop's own, and an exact resume needs nothing 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -86,6 +86,7 @@ class ArraySource:
         column_labels: their names as they were, where not all are text.
         open: how `open_data` opens it again; None for data in memory.
         about: what to say of it.
+        files: of each example the file it came from, where each has one.
         more: further fields of its description.
 
     Raises:
@@ -103,6 +104,7 @@ class ArraySource:
         column_labels: tuple[Any, ...] = (),
         open: dict[str, Any] | None = None,
         about: str = "an array",
+        files: Sequence[str] = (),
         more: dict[str, Any] | None = None,
     ) -> None:
         if x.dtype.kind not in "biuf":
@@ -115,7 +117,8 @@ class ArraySource:
                 " or a tensor (n, channels, height, width). Move the axis with np.moveaxis(x, 1, -1) if it comes second."
             )
         self.x, self.levels, self.names, self.dtypes = x, levels, names, dtypes
-        self.open, self.about, self.more, self.column_labels = open, about, more or {}, column_labels
+        self.open, self.about, self.files, self.more = open, about, files, more or {}
+        self.column_labels = column_labels
         self.y, self.classes, self.labels = encode_labels(y, len(x))
         self.slow = isinstance(x, np.memmap)
         self._fingerprint = ""
@@ -126,6 +129,10 @@ class ArraySource:
     def take(self, rows: np.ndarray) -> Raw:
         """Some rows, by one indexing operation."""
         return Raw(np.asarray(self.x[rows]), None if self.y is None else self.y[rows])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples some rows are: by their files, or by number."""
+        return of_files(self.files, rows) if self.files else {"row": np.asarray(rows)}
 
     def describe(self) -> dict[str, Any]:
         """What it is, with a SHA-256 of its shape, type and contents."""
@@ -154,6 +161,23 @@ def column_labels_of(source: Any) -> tuple[Any, ...]:
     return column_labels_of(inner) if inner is not None else getattr(source, "column_labels", ())
 
 
+def identify(source: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Which examples these rows of a source are, as columns of a table: files, recordings and moments where it knows of such,
+    else their numbers, from 0."""
+    own = getattr(source, "identify", None)
+    return {"row": np.asarray(rows)} if own is None else own(rows)
+
+
+def of_files(files: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The column that tells which file each of these rows is."""
+    return {"file": np.array([as_text(files[int(row)]) for row in rows], object)}
+
+
+def as_text(name: str) -> str:
+    """The name of a file as text that can be written, also where it is not in UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class Subset:
     """Some rows of another source.
 
@@ -176,6 +200,10 @@ class Subset:
     def take(self, rows: np.ndarray) -> Raw:
         """Some of its rows."""
         return self.source.take(self.rows[rows])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples of the whole some of its rows are."""
+        return identify(self.source, self.rows[rows])
 
     def describe(self) -> dict[str, Any]:
         """What it is; the fingerprint is of the whole and of the rows, which can be opened again where they are of a split.
@@ -211,6 +239,10 @@ class Relabelled:
         """Some of its rows."""
         x, y = self.source.take(rows)
         return Raw(x, None if y is None else self.table[y])
+
+    def identify(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Which examples some of its rows are."""
+        return identify(self.source, rows)
 
     def describe(self) -> dict[str, Any]:
         """What it is; the labels mean what they did."""

@@ -3,6 +3,8 @@
 One metric family a file; each is asked for by a capability, never by a family's name.
 """
 
-from calco.evaluation.figures import Figure, evaluate
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure
+from calco.evaluation.registry import evaluate
 
-__all__ = ["Figure", "evaluate"]
+__all__ = ["EvalContext", "Figure", "evaluate"]

@@ -1,14 +1,12 @@
 """Copying: whether samples lie closer to training examples than data do that no one trained on."""
 
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from calco.data import SeriesSchema, Source
-from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, drawn, role, same
+from calco.data import SeriesSchema
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure, same
 from calco.maths.copying import CLOSE, Copying, copying
 
 MOST = 10_000
@@ -26,15 +24,15 @@ class Compared(NamedTuple):
     """Samples and the training examples nearest to them, as the model sees them: (`PAIRS`, ...) each."""
 
 
-def copying_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def copying_figures(context: EvalContext) -> list[Figure]:
     """The two shares that rise where a model copies; none where `compared` says nothing."""
-    known = compared(estimator, source, train)
+    known, estimator = compared(context), context.estimator
     if known is None:
         return []
     found, (samples, examples, held), _ = known
     protocol = (
         f"{samples:,} samples ({estimator.ways_[0]}), {examples:,} training and {held:,}"
-        f" {role(source, estimator, train=train)} examples; Euclidean distance of values as the model sees them"
+        f" {context.role} examples; Euclidean distance of values as the model sees them"
     )
     if isinstance(estimator.schema_, SeriesSchema) and found.suspected:
         protocol += "; both shares are high, as they are too where series changed after those that were learned from"
@@ -61,34 +59,22 @@ def copying_figures(estimator: Estimator, source: Source, train: Source) -> list
     ]
 
 
-def compared(estimator: Estimator, source: Source, train: Source) -> Compared | None:
-    """What is known of copying; once, however often it is asked for.
+def compared(context: EvalContext) -> Compared | None:
+    """What is known of copying.
 
     Nothing where examples are measured on of which some were trained on, or where there are too few to say what is close.
     """
+    source, train = context.source, context.train
     if same(source, train) or source.describe()["fingerprint"] in train.describe().get("whole", ()):
         return None
     if min(len(source), len(train)) < 1 / CLOSE:
         return None
-    return _compared(estimator.model_, estimator, _Contents.of(source), _Contents.of(train))
+    return context.once("compared", lambda: _compared(context))
 
 
-@dataclass(frozen=True)
-class _Contents:
-    """A source that equals another with the same examples: one set may be opened more than once."""
-
-    fingerprint: str
-    source: Source = field(compare=False)
-
-    @classmethod
-    def of(cls, source: Source) -> "_Contents":
-        return cls(source.describe()["fingerprint"], source)
-
-
-@lru_cache(maxsize=16)
-def _compared(model: Any, estimator: Estimator, source: _Contents, train: _Contents) -> Compared:
-    held, known = as_tensor(estimator, source.source, MOST), as_tensor(estimator, train.source, 10 * MOST)
-    samples = drawn(estimator, len(held))
+def _compared(context: EvalContext) -> Compared:
+    held, known = context.encoded("source", MOST), context.encoded("train", 10 * MOST)
+    samples = context.drawn(len(held))
     found = copying(samples.flatten(1), known.flatten(1), held.flatten(1))
     rows = found.pairs.distance.argsort()[:PAIRS]
     closest = samples[rows], known[found.pairs.row[rows]]

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,7 +86,7 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
         raise RequestError("A classifier of these examples cannot be trained: that takes images with labels of two classes.")
     with seeded(0):
         model = LabelModel((shape[0], shape[1], shape[2]), classes)
-    made = f"{calco.__version__} {torch.__version__} {source.describe()['fingerprint']} {schema.to_json()}"
+    made = f"{calco.__version__} {torch.__version__} {_contents(source)} {schema.to_json()}"
     key = hashlib.sha256(f"{made} {RECIPE.to_json()} {model}".encode())
     kept = recall("extractors", key.hexdigest())
     if kept is None:
@@ -94,6 +95,15 @@ def label_model(schema: Schema, source: Source) -> LabelModel:
     else:
         model.load_state_dict({name: torch.from_numpy(value) for name, value in kept.items()})
     return model.cpu().eval()
+
+
+def _contents(source: Source) -> str:
+    """What is learned from: the fingerprint of the examples, and a digest of their labels, of which it may know nothing."""
+    digest = hashlib.sha256(repr(source.classes).encode())
+    for start in range(0, len(source), CHUNK):
+        y = source.take(np.arange(start, min(start + CHUNK, len(source)))).y
+        digest.update(b"" if y is None else y.tobytes())
+    return f"{source.describe()['fingerprint']} {digest.hexdigest()}"
 
 
 def learn(model: LabelModel, source: Source, schema: Schema, recipe: Training) -> None:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from calco.contract import Model
-from calco.data import Source, open_data
+from calco.data import open_data
 from calco.errors import RequestError
 from calco.estimator import Estimator
+from calco.evaluation.context import EvalContext
 from calco.evaluation.features import Extractor, extractor_for, label_model, read
-from calco.evaluation.figures import Figure, as_tensor, role, same, sampled, some_of
+from calco.evaluation.figures import Figure, same
 from calco.maths.fidelity import Neighbours, frechet_distance, frechet_error, kernel_distance, need, neighbours
 
 MOST = 10_000
@@ -25,11 +26,11 @@ K = 5
 """Neighbours that make the balls of precision, recall, density and coverage."""
 
 
-def fidelity_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def fidelity_figures(context: EvalContext) -> list[Figure]:
     """Figures of as many samples as there are held-out examples, 10,000 at most; none where those are too few to have any."""
-    if min(len(source), len(train)) <= K:
+    if min(len(context.source), len(context.train)) <= K:
         return []
-    return measure_fidelity(estimator, source, train)
+    return _fidelity(context, extractor_for(context.estimator, context.train), min(MOST, len(context.source)))
 
 
 def measure_fidelity(
@@ -59,17 +60,21 @@ def measure_fidelity(
     n = min(MOST, len(source)) if n is None else n
     if n <= K:
         raise RequestError(f"Fidelity needs at least {K + 1} examples of each set; {n} were asked for.")
-    features = extractor or extractor_for(estimator, train)
-    real, floor = (features(as_tensor(estimator, part, n)) for part in (source, train))
-    samples = sampled(estimator, n, seed)
+    context = EvalContext(estimator, source, train)
+    return _fidelity(context, extractor or extractor_for(estimator, train), n, seed)
+
+
+def _fidelity(context: EvalContext, features: Extractor, n: int, seed: int = 0) -> list[Figure]:
+    real, floor = (features(context.encoded(part, n)) for part in ("source", "train"))
+    samples = context.sampled(n, seed)
     fake = features(samples)
     need("Fidelity", K + 1, real, floor, fake)
     protocol = (
-        f"{len(fake):,} samples ({estimator.ways_[0]}) against {len(real):,} {role(source, estimator, train=train)} examples;"
+        f"{len(fake):,} samples ({context.estimator.ways_[0]}) against {len(real):,} {context.role} examples;"
         f" features, {real.shape[1]} of them: {features.name} (digest {features.digest[:12]})"
     )
     # Examples have no distance from themselves: there is a floor only where other ones are measured on.
-    apart = not same(source, train)
+    apart = not same(context.source, context.train)
     against = f"{len(floor):,} training examples in place of the samples" if apart else ""
 
     def figure(name: str, value: float, base: float | None, better: Any, unit: str, error: float | None = None) -> Figure:
@@ -86,26 +91,27 @@ def measure_fidelity(
     ]
     shares = zip(Neighbours._fields, near, lowest[2:], strict=True)
     figures += [figure(name, value, base, "higher", f"share, k = {K}") for name, value, base in shares]
-    return figures + label_figures(estimator, source, train, samples)
+    return figures + label_figures(context, samples)
 
 
 def _known(error: float) -> float | None:
     return None if np.isnan(error) else error
 
 
-def label_figures(estimator: Estimator, source: Source, train: Source, samples: Tensor) -> list[Figure]:
+def label_figures(context: EvalContext, samples: Tensor) -> list[Figure]:
     """For a model that samples given a label: the share of samples that a classifier reads as the label asked for.
 
     The labels of `samples` are those of `Verbs.sample`, evenly dealt.
     """
+    estimator, source, train = context.estimator, context.source, context.train
     model: Model = estimator.model_
     if not getattr(model, "classes", 0) or len(estimator.schema_.shape) != 3 or source.classes != train.classes:
         return []
     classifier = label_model(estimator.schema_, train)
     n = len(samples)
     right = float((read(classifier, samples) == torch.arange(n) % len(train.classes)).double().mean())
-    part = some_of(source, n)
-    held = read(classifier, as_tensor(estimator, part)) == torch.from_numpy(np.asarray(part.take(np.arange(len(part))).y))
+    part = context.some("source", n)
+    held = read(classifier, context.encoded("source", n)) == torch.from_numpy(np.asarray(part.take(np.arange(len(part))).y))
     accuracy = float(held.double().mean())
     protocol = f"{n:,} samples, the labels evenly asked for, read by a net trained on the labels of the training data"
     error = (right * (1 - right) / n) ** 0.5

@@ -7,7 +7,8 @@ import torch
 
 from calco.data import Source
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, role, some_of
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure, as_tensor
 from calco.maths.mixed import Mixed
 
 FITTED_ON, MEASURED_ON = 20_000, 1_000
@@ -15,13 +16,13 @@ FITTED_ON, MEASURED_ON = 20_000, 1_000
 long. `Verbs.log_prob_estimate` takes all that it is given."""
 
 
-def likelihood_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def likelihood_figures(context: EvalContext) -> list[Figure]:
     """Mean log density of the examples in nats, and in bits per value where the model takes them as grey levels."""
-    kind = role(source, estimator, train=train)
-    source = some_of(source, MEASURED_ON)
+    estimator, kind = context.estimator, context.role
+    source = context.some("source", MEASURED_ON)
     found = estimator.log_prob_estimate(source)
     values = found.value
-    constant = constant_log_prob(estimator, source, train)
+    constant = constant_log_prob(estimator, source, context.train)
     n, size = len(values), math.prod(estimator.schema_.shape)
     spread = float(values.std() / math.sqrt(n))
     estimate = found.mean_errors()[0]

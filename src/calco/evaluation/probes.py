@@ -10,9 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from calco.clusters import k_means
-from calco.data import Source, with_classes
-from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, labels_of, role, same, some_of
+from calco.data import with_classes
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure, labels_of, same, some_of
 from calco.evaluation.reconstruction import fitted_pca
 from calco.maths.clusters import cluster_accuracy
 
@@ -26,8 +26,9 @@ Codes = tuple[np.ndarray, np.ndarray]
 """Features of training and of measured examples, (n, width) and (m, width)."""
 
 
-def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def probe_figures(context: EvalContext) -> list[Figure]:
     """Accuracies of codes and agreement of their clusters with classes; none where there are no labels to measure by."""
+    estimator, source, train = context.estimator, context.source, context.train
     conditional = getattr(estimator.model_, "classes", 0)  # its codes were made with the labels in sight
     if conditional or len(train.classes) < 2 or not source.classes or same(source, train):
         return []
@@ -36,12 +37,13 @@ def probe_figures(estimator: Estimator, source: Source, train: Source) -> list[F
     y, truth = (labels_of(part) for part in (fitted, tested))
     if len(np.unique(y)) < 2:
         return []
-    codes = estimator.encode(fitted), estimator.encode(tested)
-    raw = tuple(as_tensor(estimator, part).flatten(1).numpy() for part in (fitted, tested))
-    pca = fitted_pca(estimator, fitted, codes[0].shape[1])
+    codes = context.codes("train", FITTED_ON), context.codes("source", MEASURED_ON)
+    seen = context.encoded("train", FITTED_ON), context.encoded("source", MEASURED_ON)
+    raw = tuple(x.flatten(1).numpy() for x in seen)
+    pca = fitted_pca(seen[0], codes[0].shape[1])
     features: dict[str, Codes] = {"codes": codes, "raw values": (raw[0], raw[1])}
     features[f"PCA of {pca.n_components_}"] = pca.transform(raw[0]), pca.transform(raw[1])
-    measured = f"measured on {len(truth):,} {role(source, estimator, train=train)} ones"
+    measured = f"measured on {len(truth):,} {context.role} ones"
     learned = f"learned from the codes, {codes[0].shape[1]} numbers each, of {len(y):,} training examples; {measured}"
     figures = []
     for name, probe, protocol in (

@@ -8,9 +8,9 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from calco.data import Source, Subset
-from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, role
+from calco.data import Subset
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure, as_tensor
 
 FITTED_ON = 20_000
 """Training examples that PCA is fitted on at most."""
@@ -43,12 +43,13 @@ MEASURES: list[tuple[str, str, Any, Callable[[Tensor, Tensor], Tensor]]] = [
 ]
 
 
-def reconstruction_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def reconstruction_figures(context: EvalContext) -> list[Figure]:
     """What is lost on the way through the code, in the units that the model sees (images in [0, 1], vectors standardised)."""
+    estimator, source = context.estimator, context.source
     shape = estimator.schema_.shape
     count = 1 if len(shape) != 3 else 2 if min(shape[1:]) < WINDOW else 3
     width = estimator.encode(Subset(source, np.arange(1))).shape[1] if "encode" in estimator.capabilities_ else 0
-    pca = fitted_pca(estimator, train, width) if width else None
+    pca = fitted_pca(context.encoded("train", FITTED_ON), width) if width else None
     ours: list[list[Tensor]] = [[] for _ in range(count)]
     theirs: list[list[Tensor]] = [[] for _ in range(count)]
     for rows in np.array_split(np.arange(len(source)), -(-len(source) // 500)):
@@ -59,7 +60,7 @@ def reconstruction_figures(estimator: Estimator, source: Source, train: Source) 
             ours[i].append(measure(x, again).double())
             if simple is not None:
                 theirs[i].append(measure(x, simple).double())
-    base = pca and f"PCA, {pca.n_components_} components, fitted on {min(FITTED_ON, len(train)):,} training examples"
+    base = pca and f"PCA, {pca.n_components_} components, fitted on {min(FITTED_ON, len(context.train)):,} training examples"
     figures = []
     for (name, unit, better, _), mine, other in zip(MEASURES[:count], map(torch.cat, ours), theirs, strict=True):
         figures.append(
@@ -67,7 +68,7 @@ def reconstruction_figures(estimator: Estimator, source: Source, train: Source) 
                 name=name,
                 value=float(mine.mean()),
                 unit=unit,
-                protocol=f"mean over {len(source):,} {role(source, estimator, train=train)} examples",
+                protocol=f"mean over {len(source):,} {context.role} examples",
                 better=better,
                 error=float(mine.std(correction=0)) / len(mine) ** 0.5,
                 baseline=float(torch.cat(other).mean()) if other else None,
@@ -77,9 +78,9 @@ def reconstruction_figures(estimator: Estimator, source: Source, train: Source) 
     return figures
 
 
-def fitted_pca(estimator: Estimator, train: Source, width: int) -> PCA:
-    """PCA of examples as the model sees them, with `width` components, or as many as there can be."""
-    fitted = as_tensor(estimator, train, FITTED_ON).flatten(1).numpy()
+def fitted_pca(x: Tensor, width: int) -> PCA:
+    """PCA of examples as the model sees them, (n, ...), with `width` components, or as many as there can be."""
+    fitted = x.flatten(1).numpy()
     return PCA(min(width, *fitted.shape), svd_solver="auto", random_state=0).fit(fitted)
 
 

@@ -1,6 +1,5 @@
 """Segmentation: the figures of Long, Shelhamer and Darrell 2015 and a boundary score, beside the most frequent class."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,8 @@ from torch import Tensor
 from calco.data import Source, with_classes
 from calco.errors import RequestError
 from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, role
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure
 from calco.maths.boundaries import TOLERANCE, boundary_score
 from calco.maths.overlap import Overlap, confusion, overlap
 from calco.tiling import whole
@@ -48,13 +48,17 @@ def check_masks(source: Source) -> None:
         raise RequestError("Segmentation is measured against masks: give them too, on the command line with --masks.")
 
 
-def segmented(estimator: Estimator, source: Source) -> Segmented:
-    """The estimator on all examples; once, however often it is asked for."""
-    return _segmented(estimator.model_, estimator, source)
+def segmented(context: EvalContext) -> Segmented:
+    """The estimator on all examples."""
+    return context.once("segmented", lambda: segmented_by(context.estimator, context.source))
 
 
-@lru_cache(maxsize=4)
-def _segmented(model: Any, estimator: Estimator, source: Source) -> Segmented:
+def segmented_by(estimator: Estimator, source: Source) -> Segmented:
+    """An estimator on all examples of a source.
+
+    Raises:
+        RequestError: they have no masks.
+    """
     classes = len(estimator.schema_.classes)
     check_masks(source)
     source = with_classes(source, estimator.schema_.classes)
@@ -68,10 +72,10 @@ def _segmented(model: Any, estimator: Estimator, source: Source) -> Segmented:
     return Segmented(torch.stack(counts), np.array(outlines))
 
 
-def segmentation_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def segmentation_figures(context: EvalContext) -> list[Figure]:
     """Pixel accuracy, mean accuracy, mean and frequency-weighted IU, the IU of each class, and the boundary score."""
-    schema: Any = estimator.schema_
-    found = segmented(estimator, source)
+    schema: Any = context.estimator.schema_
+    found = segmented(context)
     counts, n = found.counts, len(found.counts)
     constant = torch.zeros_like(counts[0])
     commonest = int(np.argmax(schema.pixels))
@@ -82,7 +86,7 @@ def segmentation_figures(estimator: Estimator, source: Source, train: Source) ->
     shared: dict[str, Any] = {"better": "higher", "unit": "share"}
     shared["baseline_name"] = f"{schema.classes[commonest]} everywhere, the commonest class of the training data"
     protocol = (
-        f"accumulated over the {known:,} places of {n:,} {role(source, estimator, train=train)} examples that are not ignored;"
+        f"accumulated over the {known:,} places of {n:,} {context.role} examples that are not ignored;"
         " standard error by bootstrap over examples"
     )
     total, figures = overlap(counts.sum(0)), []
@@ -106,7 +110,7 @@ def segmentation_figures(estimator: Estimator, source: Source, train: Source) ->
                 error=float(outlines.std() / np.sqrt(len(outlines))) if len(outlines) > 1 else None,
                 protocol=(
                     f"F1 of boundary places within {TOLERANCE:.2%} of the diagonal, at least 1 place; mean over the classes of"
-                    f" an example, then over {len(outlines):,} {role(source, estimator, train=train)} examples"
+                    f" an example, then over {len(outlines):,} {context.role} examples"
                 ),
                 better="higher",
                 unit="share",

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from calco.data import SeriesSchema, Source
-from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, drawn, role
+from calco.data import SeriesSchema
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure
 from calco.maths.seeding import seeded
 
 MOST = 10_000
@@ -42,15 +42,15 @@ class Reader(nn.Module):
         return self.head(self.walk(x)[0])[..., 0]
 
 
-def series_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def series_figures(context: EvalContext) -> list[Figure]:
     """The scores of samples, beside those of training data; none of what is no series."""
-    schema = estimator.schema_
-    if not isinstance(schema, SeriesSchema) or min(len(source), len(train)) < LEAST:
+    estimator, schema = context.estimator, context.estimator.schema_
+    if not isinstance(schema, SeriesSchema) or min(len(context.source), len(context.train)) < LEAST:
         return []
-    real, known = (as_tensor(estimator, part, MOST)[:, : schema.channels] for part in (source, train))
-    made = drawn(estimator, len(real))[:, : schema.channels]
+    real, known = (context.encoded(part, MOST)[:, : schema.channels] for part in ("source", "train"))
+    made = context.drawn(len(real))[:, : schema.channels]
     real, known, made = scaled(known, real, known, made)
-    about = f"{len(made):,} samples ({estimator.ways_[0]}), {len(real):,} {role(source, estimator, train=train)} windows"
+    about = f"{len(made):,} samples ({estimator.ways_[0]}), {len(real):,} {context.role} windows"
     about += "; the channel is predicted from its own past" if schema.channels == 1 else ""
     base = "the same of training windows in place of samples"
     found = []

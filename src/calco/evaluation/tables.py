@@ -12,10 +12,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import f1_score, r2_score, roc_auc_score
 from torch import Tensor
 
-from calco.data import Source, TableSchema
+from calco.data import TableSchema
 from calco.data.coded import Coded
-from calco.estimator import Estimator
-from calco.evaluation.figures import Figure, as_tensor, drawn, role
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure
 from calco.maths.copying import nearest
 
 MOST = 20_000
@@ -57,16 +57,16 @@ def _numbers(column: Coded, choice: np.ndarray, score: np.ndarray) -> np.ndarray
     return np.where(column.gone(choice), np.nan, found)
 
 
-def table_figures(estimator: Estimator, source: Source, train: Source, target: str = "") -> list[Figure]:
+def table_figures(context: EvalContext, target: str = "") -> list[Figure]:
     """The figures of samples of a table, of their use by predicting the column `target`; none of what is no table."""
-    schema = estimator.schema_
-    if not isinstance(schema, TableSchema) or min(len(source), len(train)) < LEAST:
+    estimator, schema = context.estimator, context.estimator.schema_
+    if not isinstance(schema, TableSchema) or min(len(context.source), len(context.train)) < LEAST:
         return []
-    real, known = as_tensor(estimator, source, MOST), as_tensor(estimator, train)
-    made = drawn(estimator, len(known))
+    real, known = context.encoded("source", MOST), context.encoded("train")
+    made = context.drawn(len(known))
     rows, training, samples = grid(schema, real), grid(schema, known), grid(schema, made)
     about = f"{len(made):,} samples ({estimator.ways_[0]}), {len(known):,} training rows,"
-    about += f" {len(real):,} {role(source, estimator, train=train)} rows"
+    about += f" {len(real):,} {context.role} rows"
     return [
         *use_figures(schema, rows, training, samples, about, target),
         *likeness_figures(rows, training, samples, about),

@@ -4,10 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.data import Source
-from calco.estimator import Estimator
 from calco.evaluation.classify import learned, learner
-from calco.evaluation.figures import Figure, as_tensor, drawn, role
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import Figure
 
 MOST = 10_000
 """Examples of either set at most."""
@@ -15,19 +14,20 @@ LEAST = 50
 """Examples of either set without which there is no test."""
 
 
-def two_sample_figures(estimator: Estimator, source: Source, train: Source) -> list[Figure]:
+def two_sample_figures(context: EvalContext) -> list[Figure]:
     """The accuracy of a classifier that learned to tell half of the samples from half of the data, on the other halves."""
-    real = as_tensor(estimator, source, MOST)
+    real = context.encoded("source", MOST)
     if len(real) < LEAST:
         return []
-    accuracy, count = told_apart(real, drawn(estimator, len(real)))
-    examples = f"{len(real):,} {role(source, estimator, train=train)} examples"
+    accuracy, count = told_apart(real, context.drawn(len(real)))
+    way = context.estimator.ways_[0]
+    examples = f"{len(real):,} {context.role} examples"
     return [
         Figure(
             name="two-sample test",
             value=accuracy,
             unit="accuracy",
-            protocol=f"{learner(real)}, trained to tell half of {examples} from half of as many samples ({estimator.ways_[0]});"
+            protocol=f"{learner(real)}, trained to tell half of {examples} from half of as many samples ({way});"
             f" measured on the {count:,} others",
             better="lower",
             error=(max(accuracy * (1 - accuracy), 0.25 / count) / count) ** 0.5,

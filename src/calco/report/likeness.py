@@ -1,17 +1,16 @@
 """Sections that set samples beside data: columns, pairs and distances of tables, autocorrelations and a map of series."""
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from calco.data import SeriesSchema, Source, TableSchema
+from calco.data import SeriesSchema, TableSchema
 from calco.data.coded import Coded
-from calco.estimator import Estimator
-from calco.evaluation.figures import as_tensor, drawn, training_data
+from calco.evaluation.context import EvalContext
+from calco.evaluation.figures import same
 from calco.evaluation.series import autocorrelations
 from calco.evaluation.tables import PAIRED, grid, pair_distances
 from calco.maths.copying import nearest
@@ -39,25 +38,20 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
     return figure, panels[:count]
 
 
-def _both(estimator: Estimator, source: Source, kind: type) -> tuple[Tensor, Tensor] | None:
+def _both(context: EvalContext, kind: type) -> tuple[Tensor, Tensor] | None:
     """Data and as many samples as the model sees them; nothing where the schema is another or nothing is sampled."""
-    if not isinstance(estimator.schema_, kind) or "sample" not in estimator.capabilities_:
+    if not isinstance(context.estimator.schema_, kind) or "sample" not in context.estimator.capabilities_:
         return None
-    return _taken(estimator.model_, estimator, source)
+    real = context.encoded("source", MOST)
+    return real, context.drawn(len(real))
 
 
-@lru_cache(maxsize=8)  # the sections that follow one another look at the same, a model each
-def _taken(model: Any, estimator: Estimator, source: Source) -> tuple[Tensor, Tensor]:
-    real = as_tensor(estimator, source, MOST)
-    return real, drawn(estimator, len(real))
-
-
-def columns_drawn(estimator: Estimator, source: Source) -> str:
+def columns_drawn(context: EvalContext) -> str:
     """The distribution of each column of a table, of data and of samples."""
-    both = _both(estimator, source, TableSchema)
+    both = _both(context, TableSchema)
     if both is None:
         return ""
-    schema: Any = estimator.schema_
+    schema: Any = context.estimator.schema_
     real, made = (grid(schema, x).values for x in both)
     figure, panels = _panels(min(COLUMNS, len(schema.coded)))
     for i, (column, axes) in enumerate(zip(schema.coded, panels, strict=False)):
@@ -93,12 +87,12 @@ def _histogram(axes: Any, column: Coded, real: np.ndarray, made: np.ndarray) -> 
     axes.set_yticks([])
 
 
-def pairs_drawn(estimator: Estimator, source: Source) -> str:
+def pairs_drawn(context: EvalContext) -> str:
     """How far the joint shares of each pair of columns are from those of the data."""
-    both = _both(estimator, source, TableSchema)
+    both = _both(context, TableSchema)
     if both is None or both[0].shape[0] < 2:
         return ""
-    schema: Any = estimator.schema_
+    schema: Any = context.estimator.schema_
     names = schema.columns[:PAIRED]
     if len(names) < 2:
         return ""
@@ -119,15 +113,12 @@ def pairs_drawn(estimator: Estimator, source: Source) -> str:
     return picture(as_uri(figure))
 
 
-def distances_drawn(estimator: Estimator, source: Source) -> str:
+def distances_drawn(context: EvalContext) -> str:
     """How far samples of a table, and rows that were not trained on, are from the nearest training row."""
-    both = _both(estimator, source, TableSchema)
-    if both is None or not (estimator.run_ and estimator.run_.opening()):
+    both = _both(context, TableSchema)
+    if both is None or not context.has_train or same(context.source, context.train):
         return ""
-    train = training_data(estimator, source)
-    if train.describe()["fingerprint"] == source.describe()["fingerprint"]:
-        return ""
-    known = as_tensor(estimator, train)
+    known = context.encoded("train")
     usual, ours = (nearest(x, known).distance.double().numpy() for x in both)
     figure, axes = figure_of(7, 2.8)
     ends = np.linspace(0, float(np.quantile(np.concatenate((usual, ours)), 0.99)) or 1.0, 41)
@@ -139,12 +130,12 @@ def distances_drawn(estimator: Estimator, source: Source) -> str:
     return picture(as_uri(figure))
 
 
-def autocorrelations_drawn(estimator: Estimator, source: Source) -> str:
+def autocorrelations_drawn(context: EvalContext) -> str:
     """The autocorrelations of each channel, of data and of samples."""
-    both = _both(estimator, source, SeriesSchema)
+    both = _both(context, SeriesSchema)
     if both is None:
         return ""
-    schema: Any = estimator.schema_
+    schema: Any = context.estimator.schema_
     real, made = (autocorrelations(x[:, : schema.channels].transpose(1, 2)).numpy() for x in both)
     figure, panels = _panels(min(COLUMNS, schema.channels))
     lags = np.arange(1, len(real) + 1)
@@ -157,14 +148,14 @@ def autocorrelations_drawn(estimator: Estimator, source: Source) -> str:
     return picture(as_uri(figure))
 
 
-def shared_map(estimator: Estimator, source: Source) -> str:
+def shared_map(context: EvalContext) -> str:
     """Windows of data and samples on one map of two numbers."""
-    both = _both(estimator, source, SeriesSchema)
+    both = _both(context, SeriesSchema)
     if both is None or len(both[0]) < 20:
         return ""
     from sklearn.manifold import TSNE
 
-    schema: Any = estimator.schema_
+    schema: Any = context.estimator.schema_
     some = [x[:: math.ceil(len(x) / PLACED), : schema.channels].flatten(1).numpy() for x in both]
     points = TSNE(2, perplexity=min(30.0, (2 * len(some[0]) - 1) / 3), init="pca", random_state=0).fit_transform(
         np.concatenate(some)

@@ -9,8 +9,9 @@ from typing import Any
 
 from calco.data import Source, labelled_part, opened_as
 from calco.estimator import Estimator
-from calco.evaluation import Figure, evaluate
+from calco.evaluation import EvalContext, Figure
 from calco.evaluation.figures import role
+from calco.evaluation.registry import figures_of
 from calco.report.sections import SECTIONS, number
 from calco.runs import write_json, written_aside
 
@@ -20,6 +21,7 @@ def write_report(
     data: Any,
     path: str | os.PathLike[str],
     *,
+    train: Any = None,
     figures: Sequence[list[Figure]] | None = None,
     title: str = "",
     names: Sequence[str] = (),
@@ -32,6 +34,7 @@ def write_report(
         estimators: fitted or loaded, all on data like `data`.
         data: to measure on and to show, best held-out.
         path: of the HTML file.
+        train: the training data; opened as the runs did where not given.
         figures: of each estimator, where they are measured already.
         title: of the page.
         names: of the estimators; those of their classes where not given.
@@ -43,13 +46,18 @@ def write_report(
         RunError: the file cannot be written.
     """
     source = labelled_part(opened_as(estimators[0].schema_, data, part="test"))
-    measured = list(figures) if figures is not None else [evaluate(e, source, target=target) for e in estimators]
+    known = None if train is None else opened_as(estimators[0].schema_, train)
+    measured, drawn = list[list[Figure]](), list[list[str]]()
+    for i, estimator in enumerate(estimators):  # one after another: what figures and sections share is of one model's size
+        context = EvalContext(estimator, source, known)
+        measured.append(figures_of(context, target=target) if figures is None else figures[i])
+        drawn.append([draw(context) for *_, draw in SECTIONS])
     names = names or [type(e).__name__ for e in estimators]
     title = title or " and ".join(names)
     sections = [
         _section("In short", "".join(f"<p>{html.escape(sentence)}</p>" for sentence in lead)),
         _section("Figures", _table(names, measured)),
-        *(_section(heading, _columns(names, [draw(e, source) for e in estimators]), note) for heading, note, draw in SECTIONS),
+        *(_section(heading, _columns(names, cards), note) for (heading, note, _), *cards in zip(SECTIONS, *drawn, strict=True)),
     ]
     about = source.describe()
     head = f"{len(source):,} {role(source, *estimators)} examples of {html.escape(about['about'])}"

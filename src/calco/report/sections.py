@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from calco.clusters import Clusters, TooFew
+from calco.clusters import Clusters, TooFew, find_clusters
 from calco.contract import Batch
 from calco.data import Source, Subset, TableSchema
 from calco.estimator import Estimator
+from calco.evaluation.context import EvalContext
 from calco.evaluation.copying import compared
-from calco.evaluation.figures import classed, training_data
-from calco.evaluation.prediction import classified
+from calco.evaluation.figures import classed
 from calco.report.likeness import autocorrelations_drawn, columns_drawn, distances_drawn, pairs_drawn, shared_map
 from calco.report.pictures import cells, curves, grid, legend, picture, scatter, sheet
 from calco.report.rows import rows_table
@@ -44,7 +44,8 @@ def number(value: float | None) -> str:
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _trained(estimator: Estimator, source: Source) -> str:
+def _trained(context: EvalContext) -> str:
+    estimator = context.estimator
     record = estimator.run_.record if estimator.run_ else {}
     settings, count = estimator.settings(), sum(p.numel() for p in estimator.model_.parameters())
     data = record.get("data", {})
@@ -66,8 +67,9 @@ def _changed(estimator: Estimator) -> dict[str, Any]:
     return {k: v for k, v in estimator.get_params(deep=False).items() if k != "training" and v != fresh[k]}
 
 
-def _curves(estimator: Estimator, source: Source) -> str:
-    return picture(curves(estimator.history_)) if estimator.history_ else ""
+def _curves(context: EvalContext) -> str:
+    history = context.estimator.history_
+    return picture(curves(history)) if history else ""
 
 
 def _first(source: Source, count: int) -> Subset:
@@ -79,7 +81,8 @@ def _seen(estimator: Estimator, source: Source) -> torch.Tensor:
     return torch.cat([batch.x.cpu() for batch in estimator.batches(source)])
 
 
-def _reconstructions(estimator: Estimator, source: Source) -> str:
+def _reconstructions(context: EvalContext) -> str:
+    estimator, source = context.estimator, context.source
     if "reconstruct" not in estimator.capabilities_:
         return ""
     some = _first(source, SHOWN)
@@ -87,7 +90,8 @@ def _reconstructions(estimator: Estimator, source: Source) -> str:
     return _examples(estimator.schema_, parts, names=("example", "kept"))
 
 
-def _samples(estimator: Estimator, source: Source) -> str:
+def _samples(context: EvalContext) -> str:
+    estimator = context.estimator
     pictures = []
     for way in estimator.ways_:
         x = estimator.sample_tensor(20 if isinstance(estimator.schema_, TableSchema) else 50, way=way)
@@ -96,10 +100,11 @@ def _samples(estimator: Estimator, source: Source) -> str:
     return "".join(pictures)
 
 
-def _closest(estimator: Estimator, source: Source) -> str:
-    if "sample" not in estimator.capabilities_ or not (estimator.run_ and estimator.run_.opening()):
+def _closest(context: EvalContext) -> str:
+    estimator = context.estimator
+    if "sample" not in estimator.capabilities_ or not context.has_train:
         return ""
-    known = compared(estimator, source, training_data(estimator, source))
+    known = compared(context)
     if known is None:
         return ""
     sides = "Above, samples; below, the training examples nearest to them."
@@ -115,7 +120,8 @@ SAMPLED = {
 }
 
 
-def _walk(estimator: Estimator, source: Source) -> str:
+def _walk(context: EvalContext) -> str:
+    estimator, source = context.estimator, context.source
     if not {"encode", "decode"} <= set(estimator.capabilities_):
         return ""
     model: Any = estimator.model_
@@ -144,12 +150,13 @@ def _pairs(estimator: Estimator, source: Source) -> Iterator[Batch]:
         yield next(iter(estimator.batches(Subset(source, np.array([a, b])))))
 
 
-def _map(estimator: Estimator, source: Source) -> str:
+def _map(context: EvalContext) -> str:
+    estimator, source = context.estimator, context.source
     if "encode" not in estimator.capabilities_ or len(source) < 10:
         return ""
     source = classed(estimator, source)
     some = _first(source, MAPPED)
-    codes = estimator.encode(some)
+    codes = context.codes("source", MAPPED)
     caption = "the two numbers of each code"
     if codes.shape[1] > 2:
         from sklearn.manifold import TSNE
@@ -167,24 +174,25 @@ def _map(estimator: Estimator, source: Source) -> str:
     if asked is None or not asked.is_file():
         return maps
     try:
-        found = _clusters(estimator, source, read_json(asked))
+        found = _clusters(context, read_json(asked))
     except TooFew:  # here, that is; the run was clustered on other examples
         return maps
     names = tuple(f"cluster {i}" for i in range(found.cluster.max() + 1))
     return maps + picture(scatter(codes, found.cluster[some.rows], names), f"the same map: {found.about}")
 
 
-def _clusters(estimator: Estimator, source: Source, asked: dict[str, Any]) -> Clusters:
+def _clusters(context: EvalContext, asked: dict[str, Any]) -> Clusters:
     """The clusters that `calco cluster` found last, of these examples."""
     for name in ("clusters", "seed"):
         check_type(name, asked.get(name), int)
-    return estimator.cluster(source, asked["clusters"], method=asked.get("method", ""), seed=asked["seed"])
+    return find_clusters(context.codes("source"), asked["clusters"], asked.get("method", ""), asked["seed"])
 
 
-def _classes(estimator: Estimator, source: Source) -> str:
+def _classes(context: EvalContext) -> str:
+    estimator = context.estimator
     if "segment" not in estimator.capabilities_:
         return ""
-    counts, rows = classes_of(estimator, source)
+    counts, rows = classes_of(context)
     table = "".join(
         f"<tr><td>{html.escape(name)}" + "".join(f"<td class=n>{number(value)}" for value in values) for name, values in rows
     )
@@ -192,11 +200,12 @@ def _classes(estimator: Estimator, source: Source) -> str:
     return f'<div class="scroll"><table>{head}{table}</table></div>{picture(cells(counts, [n for n, _ in rows]))}'
 
 
-def _cases(estimator: Estimator, source: Source) -> str:
+def _cases(context: EvalContext) -> str:
+    estimator, source = context.estimator, context.source
     if "segment" not in estimator.capabilities_:
         return ""
     pictures = []
-    for heading, rows in extremes(estimator, source):
+    for heading, rows in extremes(context):
         shown = [panels(estimator, source, row) for row in rows]
         pictures.append(
             picture(sheet([pictures for pictures, _ in shown]), f"{heading}: {', '.join(t for _, t in shown)}", pixels=True)
@@ -204,11 +213,12 @@ def _cases(estimator: Estimator, source: Source) -> str:
     return "".join(pictures) + f'<p class="note">{legend(estimator.schema_.classes)}</p>'
 
 
-def _confusion(estimator: Estimator, source: Source) -> str:
+def _confusion(context: EvalContext) -> str:
+    estimator, source = context.estimator, context.source
     names = estimator.schema_.classes
     if "predict" not in estimator.capabilities_ or not source.classes or not 1 < len(names) <= NAMED:
         return ""
-    truth, p = classified(estimator, source)
+    truth, p = context.classified()
     counts = np.zeros((len(names), len(names)))
     np.add.at(counts, (truth, p.argmax(1)), 1)
     surest = np.where(p.argmax(1) == truth, -1.0, p.max(1)).argsort()[::-1][:SHOWN]
@@ -221,7 +231,7 @@ def _confusion(estimator: Estimator, source: Source) -> str:
     return matrix + _examples(estimator.schema_, errors, f"the surest errors: {told}")
 
 
-SECTIONS: list[tuple[str, str, Callable[[Estimator, Source], str]]] = [
+SECTIONS: list[tuple[str, str, Callable[[EvalContext], str]]] = [
     ("What was trained", "", _trained),
     (
         "Originals and what the model keeps of them",

@@ -6,6 +6,7 @@ import numpy as np
 
 from calco.data import Source, with_classes
 from calco.estimator import Estimator
+from calco.evaluation.context import EvalContext
 from calco.evaluation.segmentation import case, segmented
 from calco.maths.overlap import IGNORED, overlap
 from calco.report.pictures import palette
@@ -16,19 +17,17 @@ TALL = 60
 """Rows of the strip that a signal is drawn as."""
 
 
-def classes_of(estimator: Estimator, source: Source) -> tuple[np.ndarray, list[tuple[str, tuple[float, float, float]]]]:
+def classes_of(context: EvalContext) -> tuple[np.ndarray, list[tuple[str, tuple[float, float, float]]]]:
     """The confusion matrix over all examples, and of each class its name, share of the places, accuracy and IU."""
-    counts = segmented(estimator, source).counts.sum(0)
+    counts = segmented(context).counts.sum(0)
     found, share = overlap(counts), counts.sum(1).double() / counts.sum()
-    rows = zip(
-        estimator.schema_.classes, zip(share.tolist(), found.accuracy.tolist(), found.iu.tolist(), strict=True), strict=True
-    )
-    return counts.numpy(), list(rows)
+    values = zip(share.tolist(), found.accuracy.tolist(), found.iu.tolist(), strict=True)
+    return counts.numpy(), list(zip(context.estimator.schema_.classes, values, strict=True))
 
 
-def extremes(estimator: Estimator, source: Source) -> list[tuple[str, list[int]]]:
+def extremes(context: EvalContext) -> list[tuple[str, list[int]]]:
     """The examples with the least and the greatest pixel accuracy, none of them twice: a heading and rows of the source."""
-    counts = segmented(estimator, source).counts.double()
+    counts = segmented(context).counts.double()
     accuracy = counts.diagonal(dim1=1, dim2=2).sum(1) / counts.sum((1, 2))
     order = [int(row) for row in accuracy.argsort() if not accuracy[row].isnan()]
     worst = order[:CASES]
