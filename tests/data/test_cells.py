@@ -182,10 +182,29 @@ def test_draws_far_out_are_decimals_that_arrow_holds():
     schema = saved(infer_schema(open_data(frame)))
     x = schema.encode(frame.head(20))
     (column, start), _ = schema.spans()
+    x[:, start : start + column.choices] = 0
+    x[:10, start] = x[10:, start + column.bins - 1] = 1  # the outermost parts
     x[:, start + column.choices] = torch.linspace(-60, 60, 20)  # scores, of which none was so far out
     found = schema.decode(x)["c"]
     assert found.dtype == frame["c"].dtype
     assert max(abs(value) for value in found) <= Decimal("999.99")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float32"])
+def test_what_a_model_makes_of_multiples_is_one(dtype):
+    """Whatever the score; numbers with more digits than a dtype has are multiples of nothing."""
+    rng = np.random.default_rng(0)
+    tenths, rest = pd.Series(rng.integers(0, 9999, 400) / 10), pd.Series(1000 + 500 * rng.normal(size=400))
+    frame = pd.DataFrame({"c": tenths.astype(dtype), "rest": rest.astype(dtype), "d": over("x", "y", n=400)})
+    schema = infer_schema(open_data(frame))
+    assert [column.grain for column in schema.coded] == [0.1, 0, 0]
+    x = schema.encode(frame)
+    column, start = schema.spans()[0]
+    x[:, start + column.choices] += 0.3
+    found = schema.decode(x)["c"]
+    assert (found != frame["c"]).mean() > 0.5
+    assert (found == found.astype("float64").round(1).astype(dtype)).all()
+    assert all(len(text.partition(".")[2]) == 1 for text in found.to_csv(index=False, header=False).split())
 
 
 def test_numbers_are_no_dates():

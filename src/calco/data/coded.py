@@ -12,7 +12,7 @@ import numpy as np
 from calco.data.cells import Cells
 from calco.data.columns import Column, dates, numbers
 from calco.data.typed import key, texts
-from calco.data.values import multiples, numpy_type
+from calco.data.values import digits_of, in_steps, multiples, numpy_type
 from calco.errors import RequestError
 from calco.maths.knots import BINS, PIECES, Knots, fit_knots, from_steps, steps_of
 from calco.maths.unseen import Unseen
@@ -252,7 +252,8 @@ def fit_column(column: Column, values: Any) -> Coded:
         return Coded(**made, options=tuple(option for option in column.options if option in used))
     read = dates if column.kind == "date" else numbers
     found = read(present, column.name, "the table")
-    grain = _grain(found, DATES if column.kind == "date" else NUMBERS)
+    steps = DATES if column.kind == "date" else NUMBERS
+    grain = next((step for step in steps if in_steps(found, step, digits_of(column.dtype)).all()), 0.0)
     found = from_steps(steps_of(found, grain), grain)
     different, counts = np.unique(found, return_counts=True)
     if len(different) <= ATOMS:
@@ -268,9 +269,3 @@ def fit_column(column: Column, values: Any) -> Coded:
 
 DATES, NUMBERS = (86400.0, 3600.0, 60.0, 1.0), (1.0, 0.1, 0.01, 0.001, 0.0001)
 """Steps that dates, in seconds, and numbers may be told in."""
-
-
-def _grain(found: np.ndarray, steps: tuple[float, ...]) -> float:
-    """The first of some steps that all values are multiples of; 0 where there is none."""
-    rounding = 8 * np.finfo(np.float64).eps * abs(found).max()
-    return next((g for g in steps if multiples(found, g, rounding).all()), 0.0)

@@ -78,6 +78,19 @@ def nearest_multiple(values: np.ndarray, grain: float) -> np.ndarray:
     return np.where(abs(values) < 2**53 * grain, found, values)  # beyond, all that floats can be are multiples
 
 
+def digits_of(dtype: str) -> float:
+    """By how much numbers of a dtype differ from their neighbours, relatively; those that are no floats as float64 does."""
+    found = numpy_type(dtype)
+    return float(np.finfo(found if found.kind == "f" else np.float64).eps)
+
+
+def in_steps(values: np.ndarray, grain: float, digits: Any) -> np.ndarray:
+    """Which numbers of so many `digits` are multiples of a grain, of which they can be told from others: booleans like them."""
+    rounding = 8 * np.finfo(np.float64).eps + 0.5 * digits
+    with np.errstate(over="ignore"):
+        return multiples(values.astype(np.float64), grain, rounding * abs(values)) & (digits * abs(values) < grain / 4)
+
+
 def as_tensor(raw: np.ndarray) -> Tensor:
     """A tensor of these values, perhaps on the same memory; any byte order, layout and write protection will do."""
     if not raw.dtype.isnative or raw.dtype.itemsize > 8:

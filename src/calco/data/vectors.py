@@ -18,8 +18,9 @@ from calco.data.values import (
     check_finite,
     check_levels,
     chunks,
+    digits_of,
+    in_steps,
     labelled,
-    multiples,
     nearest_multiple,
     numpy_type,
     size_of,
@@ -159,14 +160,12 @@ def fit_vectors(source: Source, first: np.ndarray) -> VectorSchema:
     shift = np.nan_to_num(first[0].astype(np.float64))  # keeps the sums of squares small
     even = np.ones((len(GRAINS), features), bool)
     dtypes = source.dtypes or (str(first.dtype),) * features
-    types = [numpy_type(dtype) for dtype in dtypes]
-    digits = np.array([np.finfo(t if t.kind == "f" else np.float64).eps for t in types])
+    digits = np.array([digits_of(dtype) for dtype in dtypes])
     for x in chunks(source, names):
         for i, name in enumerate(names):
             check_exact(x[:, i], name, row)
         row += len(x)
-        # No more than their own rounding, or large float32 would be multiples of all that is small.
-        even &= [multiples(x.astype(np.float64), grain, 0.5 * digits * abs(x)).all(0) for grain in GRAINS]
+        even &= [in_steps(x, grain, digits).all(0) for grain in GRAINS]
         binary = binary and bool(((x == 0) | (x == 1)).all())
         with np.errstate(over="ignore"):
             moved = x.astype(np.float64) - shift
