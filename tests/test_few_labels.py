@@ -6,6 +6,7 @@ import os
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import calco
@@ -159,3 +160,15 @@ def test_impossible_transfers_are_refused(encoder):
         transfer(encoder, np.zeros((40, 8, 8)), [10])
     with pytest.raises(RequestError, match="cannot transfer"):
         transfer(calco.GAN(3, width=4, training={"steps": 2, "validation": 0.0, "keep": "last"}).fit("digits"), "digits")
+
+
+def test_rows_that_the_encoder_does_not_take_are_left_out_and_told():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"wage": rng.normal(size=60), "job": rng.choice(["nurse", "smith"], 60)})
+    y, few = np.array(["1", "2"])[np.arange(60) % 2], {"steps": 2, "batch_size": 16, "lr_warmup": 0}
+    held = split(open_data(frame), 0.2, 0)[1]
+    frame.loc[held.rows[0], "job"] = "pilot"
+    encoder = calco.Autoencoder(2, width=8, training=few).fit(split(open_data(frame), 0.2, 0)[0])
+    found = transfer(encoder, frame, [4], y=y, training=few, draws=1)
+    assert "11 examples" in found["protocol"][0]
+    assert "1 of 12 held-out examples are left out" in found["protocol"][0]
