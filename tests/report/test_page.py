@@ -25,11 +25,11 @@ class Cells(HTMLParser):
         self.rows = []
         self.feed(page)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         if tag == "tr":
             self.rows.append([])
         elif tag in ("td", "th"):
-            self.rows[-1].append([(dict(attributes).get("class") or "").split(), ""])
+            self.rows[-1].append([(dict(attrs).get("class") or "").split(), ""])
 
     def handle_data(self, data):
         if self.rows and self.rows[-1]:

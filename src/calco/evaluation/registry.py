@@ -23,9 +23,6 @@ from calco.evaluation.use import measure_use
 
 Metric = Callable[[EvalContext], list[Figure]]
 
-BY_LABELS = ("predict", "segment")
-"""What is measured by labels of any kind; all else takes them for classes."""
-
 
 def metrics(target: str = "") -> list[tuple[str, Metric]]:
     """The metrics, each with the capability it needs; of tables the use for predicting the column `target`."""
@@ -71,11 +68,11 @@ def figures_of(context: EvalContext, *, use: bool = False, target: str = "") -> 
     estimator = context.estimator
     if target and target not in estimator.schema_.columns:
         raise one_of("column", target, estimator.schema_.columns)
-    plain = context.classed()
+    classed = context.classed()  # predictions are measured by labels of any kind; all else takes them for classes
     found = [
         figure
         for verb, metric in metrics(target)
         if verb in estimator.capabilities_
-        for figure in metric(context if verb in BY_LABELS else plain)
+        for figure in metric(context if verb == "predict" else classed)
     ]
     return found + (measure_use(estimator, context.source, context.train) if use else [])
