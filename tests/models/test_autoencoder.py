@@ -162,8 +162,9 @@ def test_what_is_odd_is_kept_badly_where_it_is_odd(tmp_path, capsys):
     command = ["score", str(tmp_path / "run"), str(tmp_path / "odd.csv"), "--errors", "--out", str(tmp_path / "errors.csv")]
     app(command, result_action="return_value")
     written = pd.read_csv(tmp_path / "errors.csv")
-    assert list(written)[:2] == ["error", "moment 0"]
-    assert np.allclose(written.to_numpy(), np.c_[windows, errors], rtol=1e-4)
+    assert list(written)[:4] == ["file", "start", "error", "moment 0"]
+    assert written["start"].tolist() == list(range(385))
+    assert np.allclose(written.iloc[:, 2:].to_numpy(), np.c_[windows, errors], rtol=1e-4)
     assert "squared error" in capsys.readouterr().out
     assert model.errors(calco.series(pd.DataFrame(waves[:20], columns=["a", "b"]), window=16)).shape == (5, 16)
     vectors = np.random.default_rng(0).normal(size=(60, 3))
