@@ -129,10 +129,11 @@ def write_array(path: Path, values: Any, names: list[str] | None = None) -> None
             flat = np.asarray(values).reshape(len(values), -1)
             frame = pd.DataFrame(flat, columns=names or [f"x{i}" for i in range(flat.shape[1])])
         if path.suffix == ".csv":
-            frame.to_csv(aside, index=False)
+            frame.to_csv(aside, index=False, errors="surrogateescape")  # classes may be called as folders that are not UTF-8
             return
         try:
-            frame.to_parquet(aside, index=False)
+            with aside.open("wb") as file:  # whose name may not be UTF-8
+                frame.to_parquet(file, index=False)
         except (TypeError, ValueError, NotImplementedError) as error:  # of intervals, or objects of several types
             raise RequestError(f"Parquet does not hold these values ({error.args[-1]}): write a csv file.") from error
 
