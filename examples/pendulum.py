@@ -54,7 +54,8 @@ class Planned:
     def __call__(self, log):
         """The next torque."""
         start = np.vstack((self.plan[1:], [[0.0]]))
-        self.plan = calco.plan(self.model, log[-1:], reward, WINDOW - 1, low=-2, high=2, start=start, **self.options)
+        options = {"low": -2, "high": 2, "start": start, "seed": len(log), **self.options}  # other noise at each step
+        self.plan = calco.plan(self.model, log[-1:], reward, WINDOW - 1, **options)
         return self.plan[0, 0]
 
 

@@ -309,6 +309,8 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         status: str,
     ) -> None:
         """Become the estimator of a trained model, and save it."""
+        # Weights lie as those that are loaded do, so that both answer alike to the last bit.
+        model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
         with torch.no_grad(), noise.share(settings.seed, -4):
             model.conclude(self._some(source, schema, settings, model))
         self.model_, self.schema_, self.run_ = model, schema, run

@@ -95,7 +95,7 @@ def test_labels_of_any_dtype_come_back(y):
     assert found.dtype == y.dtype
     assert np.array_equal(found, y)
     assert len(set(schema.classes)) == len(np.unique(y))
-    assert [schema.classes[i] for i in source.take(np.arange(len(y))).y] == [name_of(label) for label in y]
+    assert [schema.classes[i] for i in np.asarray(source.take(np.arange(len(y))).y)] == [name_of(label) for label in y]
 
 
 def test_a_label_is_asked_for_as_it_is_or_by_its_text():

@@ -206,8 +206,8 @@ def test_training_values_come_back(seed, name, gaps):
 
 @pytest.mark.parametrize(
     ("shape", "as_source"),
-    [((100, 3), open_data), ((100, 8, 2), calco.series), ((100, 8, 8), open_data)],
-    ids=["vectors", "series", "images"],
+    [((100, 3), open_data), ((100, 8, 2), calco.series)],
+    ids=["vectors", "series"],
 )
 def test_values_too_far_out_for_single_precision_are_refused(shape, as_source):
     raw = np.random.default_rng(0).normal(size=shape)

@@ -322,10 +322,10 @@ def test_labels_follow_a_recording_through_its_gaps():
     """Two recordings, one of them in two pieces: by pieces the second label would be of the first recording."""
     frames = [gapped(20, 8), gapped(12, 12)]
     source = series(frames, ["x", "y"], window=4, time="t")
-    assert [source.classes[i] for i in source.y] == ["x"] * (5 + 9) + ["y"] * 9
+    assert [source.classes[i] for i in np.asarray(source.y)] == ["x"] * (5 + 9) + ["y"] * 9
     each = [str(i % 3) for i in range(len(source))]
     labelled = series(frames, each, window=4, time="t")
-    assert [labelled.classes[i] for i in labelled.y] == each
+    assert [labelled.classes[i] for i in np.asarray(labelled.y)] == each
     with pytest.raises(RequestError, match=r"2 recordings and 23 windows but labels of shape \(3,\)"):
         series(frames, ["x", "y", "z"], window=4, time="t")
 

@@ -179,7 +179,7 @@ def test_the_width_of_parzen_windows_is_not_chosen_on_what_is_measured(vae, digi
     noise = np.random.default_rng(0).integers(0, 17, (60, 8, 8)).astype(np.uint8)
     told = [parzen(copies, one, train, samples=300).figures for one in (test, ArraySource(noise, levels=17))]
     widths = [
-        [re.search(r"width ([\d.]+), chosen on 240 examples of the training data", f.protocol)[1] for f in figures]
+        [re.findall(r"width ([\d.]+), chosen on 240 examples of the training data", f.protocol)[0] for f in figures]
         for figures in told
     ]
     assert widths[0] == widths[1]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import calco
+from calco.evaluation.context import EvalContext
 from calco.evaluation.series import (
     SCORES,
     autocorrelations,
@@ -96,7 +97,7 @@ def test_a_single_channel_has_these_figures_too(monkeypatch):
     monkeypatch.setattr("calco.evaluation.series.PREDICTING", 5)
     x = paths(160, 0).numpy()[..., :1]
     model = calco.VAE(4, width=8, training={"steps": 5}).fit(calco.series(x[:100]))
-    figures = {f.name: f for f in series_figures(model, calco.series(x[100:]), calco.series(x[:100]))}
+    figures = {f.name: f for f in series_figures(EvalContext(model, calco.series(x[100:]), calco.series(x[:100])))}
     assert set(figures) == {name for name, *_ in SCORES}
     assert all(np.isfinite([f.value, f.baseline]).all() for f in figures.values())
     assert "predicted from its own past" in figures["predictive score"].protocol
