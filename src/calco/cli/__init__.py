@@ -3,7 +3,8 @@
 import io
 import os
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
 from cyclopts import App
 
@@ -26,6 +27,7 @@ def main() -> NoReturn:
     """Run a command. Exit codes: 0 done, 1 failed while running, 2 the request was wrong."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8 come out as they are
+    warnings.formatwarning = remark
     try:
         app(sys.argv[1:])
     except CalcoError as error:
@@ -40,6 +42,14 @@ def main() -> NoReturn:
         hint = "this is a defect in calco; set CALCO_DEBUG=1 to see where it comes from."
         fail(f"Unexpected {type(error).__name__}: {error or 'no message'}; {hint}", 1)
     sys.exit(0)
+
+
+_as_python_does = warnings.formatwarning
+
+
+def remark(message: Any, category: type[Warning], *where: Any) -> str:
+    """What is printed of a warning: where it is on the data, the sentence without the place in the code."""
+    return f"calco: {message}\n" if category is UserWarning else _as_python_does(message, category, *where)
 
 
 def fail(message: str, code: int) -> NoReturn:
