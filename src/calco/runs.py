@@ -99,11 +99,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RequestError(f"{path} is missing.")
     try:
-        with safe_open(path, framework="pt") as file:
+        # safetensors takes names in UTF-8 only; any other is opened here.
+        with path.open("rb") as opened, safe_open(_in_utf8(path) or f"/dev/fd/{opened.fileno()}", framework="pt") as file:
             meta = json.loads((file.metadata() or {}).get("calco", "{}"))
             return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise RequestError(f"{path} is damaged, or is not a safetensors file: {error}.") from error
+
+
+def _in_utf8(path: Path) -> str:
+    """The name of a file, "" where it is not UTF-8."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    return str(path)
 
 
 def checksum(path: Path) -> str:

@@ -68,9 +68,9 @@ def test_labels_in_text_stay_as_they_are(tmp_path):
 
 
 def test_labels_of_which_a_line_is_none_are_refused(tmp_path):
-    with pytest.raises(RequestError, match="Line 2 of the labels .* is blank"):
+    with pytest.raises(RequestError, match=r"Line 2 of the labels .* is blank"):
         labelled(tmp_path, "y.txt", b"a\n \nb\n")
-    with pytest.raises(RequestError, match="Line 1 of the labels .*'label', is no whole number"):
+    with pytest.raises(RequestError, match=r"Line 1 of the labels .*'label', is no whole number"):
         labelled(tmp_path, "y.txt", b"label\n1\n2\n")
     with pytest.raises(RequestError, match=r"y\.csv: its first row, 0, looks like data.* txt"):
         labelled(tmp_path, "y.csv", b"0\n1\n0\n")

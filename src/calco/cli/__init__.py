@@ -1,5 +1,6 @@
 """The command line. This module and `verbs` import nothing heavy: `calco --help` answers at once."""
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -23,6 +24,8 @@ for verb in verbs.VERBS:
 
 def main() -> NoReturn:
     """Run a command. Exit codes: 0 done, 1 failed while running, 2 the request was wrong."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8 come out as they are
     try:
         app(sys.argv[1:])
     except CalcoError as error:

@@ -102,7 +102,8 @@ def write_array(path: Path, values: Any, names: list[str] | None = None) -> None
         if path.suffix == ".csv":
             frame.to_csv(aside, index=False)
         else:
-            frame.to_parquet(aside, index=False)
+            with aside.open("wb") as file:  # whose name may not be UTF-8, which Arrow wants
+                frame.to_parquet(file, index=False)
 
 
 def _coloured(raw: np.ndarray, schema: Schema) -> np.ndarray:

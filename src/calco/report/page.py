@@ -55,7 +55,7 @@ def write_report(
     head = f"{len(source):,} {role(source, *estimators)} examples of {html.escape(about['about'])}"
     page = _template().substitute(title=html.escape(title), about=head, body="\n".join(s for s in sections if s))
     with written_aside(Path(path)) as aside:
-        aside.write_text(page, encoding="utf-8")
+        aside.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name of a file may be no UTF-8
     return measured
 
 
