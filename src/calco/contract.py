@@ -58,7 +58,10 @@ class Model(nn.Module):
     """Whether its density, where it has one, is of real values; else it is a probability mass."""
 
     whole_batch = False
-    """Whether its loss is of a batch as a whole: then parts or processes, each with its own, do not give the step of one."""
+    """Whether its step is of a batch as a whole: then parts or processes, each with its own, do not give the step of one.
+
+    A run that is asked for such parts says so.
+    """
 
     chained = False
     """Whether samples are states of a few chains, so that all are drawn at once."""

@@ -13,9 +13,11 @@ import calco
 from calco.contract import Batch
 from calco.data import ArraySource, infer_schema, open_data
 from calco.errors import RequestError
+from calco.maths import noise
+from calco.maths.mixed import Piece
 from calco.models.adversarial.game import GANModel
 from calco.models.adversarial.lapgan import enlarge, halve
-from calco.models.adversarial.rows import by_sampling, favours, shares_of
+from calco.models.adversarial.rows import Rows, by_sampling, favours, shares_of
 from calco.nets.mlp import MLP
 from calco.training import Diverged
 
@@ -107,6 +109,21 @@ def test_penalties_are_what_autograd_by_hand_gives(penalty, float64):
     plain = torch.relu(1 - torch.tanh(x @ weight.T).sum(1)).mean() + torch.relu(1 + torch.tanh(fake @ weight.T).sum(1)).mean()
     (found,), (wanted,) = (torch.autograd.grad(loss, weight) for loss in (turn.loss, plain + expected))
     assert torch.allclose(found, wanted)
+
+
+@pytest.mark.parametrize("penalty", ["r1", "r1r2", "gradient"])
+def test_a_penalty_weighs_as_much_more_as_it_is_rarer(penalty):
+    model = GANModel(Shift(1.0), Score(1), (1,), 1, game="hinge", penalty=penalty, penalty_every=4, gamma=3.0)
+    batch, losses = Batch(torch.randn(16, 1)), []
+    for step in range(8):
+        model.at_step(step, 8)
+        with noise.share(0):
+            turn = next(model.turns(batch))
+        losses.append(float(turn.loss.detach()))
+        if "penalty" in turn.terms:
+            added = float(turn.terms["penalty"].detach())
+    assert added > 1e-3
+    assert [loss - losses[1] for loss in losses] == pytest.approx([4 * added, 0, 0, 0] * 2, abs=1e-5)
 
 
 def test_turns_leave_the_other_player_and_the_loop_as_they_were():
@@ -282,6 +299,19 @@ def test_training_by_sampling_meets_rare_options_and_asks_for_them():
         if piece.kind == "choice":  # a column is asked for as often as any other
             span = slice(piece.start, piece.stop)
             assert float((favour.numpy() * shares)[span].sum()) == pytest.approx(1)
+
+
+def test_soft_draws_are_all_but_hard_and_as_frequent_as_their_chances():
+    """At the temperature of Jang, Gu and Poole one option takes nearly all; which does is a draw from the softmax."""
+    logits = torch.tensor([1.0, 0.0, -1.0])
+    rows = Rows(nn.Identity(), (Piece("real", 0, 1), Piece("choice", 1, 4)))
+    with noise.share(1):
+        found = rows(torch.cat((torch.tensor([0.7]), logits)).expand(20_000, 4))
+    assert torch.equal(found[:, 0], torch.full((20_000,), 0.7))
+    soft = found[:, 1:]
+    assert torch.allclose(soft.sum(1), torch.ones(20_000))
+    assert 0.9 < float(soft.max(1).values.mean()) < 0.97
+    assert torch.allclose(torch.bincount(soft.argmax(1)) / 20_000, torch.softmax(logits, 0), atol=0.015)
 
 
 def test_rows_are_asked_for_as_often_as_they_occur():

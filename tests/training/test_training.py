@@ -28,9 +28,9 @@ def test_every_epoch_sees_every_example_once_and_no_batch_is_short():
 
 
 def test_batches_larger_than_the_data():
-    assert sorted(Order(3, 7, 0).rows(0))[:6] == [0, 0, 1, 1, 2, 2] or len(Order(3, 7, 0).rows(0)) == 7
-    counts = np.bincount(Order(3, 6, 0).rows(5))
-    assert counts.tolist() == [2, 2, 2]
+    assert sorted(np.bincount(Order(3, 7, 0).rows(0))) == [2, 2, 3]
+    assert sorted(np.bincount(np.concatenate([Order(3, 7, 0).rows(step) for step in range(3)]))) == [7, 7, 7]
+    assert np.bincount(Order(3, 6, 0).rows(5)).tolist() == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,16 @@ def test_the_average_of_the_weights_is_the_recursion():
         decay = min(0.9, (1 + count) / (10 + count))
         average = decay * average + (1 - decay) * value
     assert weight == pytest.approx(average)
+
+
+def test_held_out_data_are_measured_by_the_averaged_weights():
+    held = ArraySource(np.array([[0.0], [1.0], [1.0]]))
+    settings = {"steps": 4, "batch_size": 4, "lr": 0.5, "evaluations": 4}
+    for ema in (0.0, 0.9):
+        averages = [fitted({**settings, "steps": k, "ema": ema})[0] for k in (1, 2, 3, 4)]
+        lines = fitted({**settings, "ema": ema}, held=held)[1]
+        found = [line["held_out"] for line in lines if "held_out" in line]
+        assert found == pytest.approx([(0.5 * w**2 + (1 - w) ** 2) / 3 for w in averages], rel=1e-5)
 
 
 def test_accumulated_parts_are_one_step():

@@ -174,6 +174,17 @@ class Loop:
         if self.report is not None:
             self.report(line)
 
+    def say(self) -> None:
+        """Before the first step: that parts of a batch do not make the step of the whole, where that is so."""
+        parts = self.feed.parts * self.accelerator.num_processes
+        if self.learner.model.whole_batch and parts > 1 and not self.progress.step:
+            note = (
+                f"What this model learns from a batch depends on the batch as a whole: each of the {parts} parts of"
+                f" {self.feed.size} examples that batches are worked off in is a batch of its own, and the run another than one"
+                " without parts. Leave accumulate at 1, and train in one process, where memory and time allow it."
+            )
+            self._tell({"step": 0, "note": note})
+
     def save(self) -> None:
         """Replace the checkpoint by the present state."""
         if self.run is None or self.accelerator.process_index:
@@ -252,6 +263,7 @@ def train(
     with kept():
         loop = Loop(model, source, schema, training, held, run, report)
         loop.load()
+        loop.say()
         if training.trackers:
             loop.accelerator.init_trackers("calco", {k: str(v) for k, v in training.to_json().items()})
         try:

@@ -41,7 +41,7 @@ class Training:
     clip: float = 0.0
     """Largest norm of a player's gradient; 0 does not clip."""
     accumulate: int = 1
-    """Parts that a batch is worked off in, to save memory."""
+    """Parts that a batch is worked off in, to save memory; where they do not make the step of the whole, the run says so."""
     ema: float = 0.0
     """Decay of the moving average of the weights that the run ends with; 0 keeps the last weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -37,6 +37,7 @@ class AdversarialModel(Model):
         penalty_every: steps between two penalties, each then weighs as much more (Karras et al. 2020).
         discriminator_steps: steps of a discriminator for one of its generator.
         classes: of a conditional model, 0 for none.
+        spectral: whether discriminators are normalised by singular values, which follow the weights at each look at a batch.
     """
 
     lacks: ClassVar = {
@@ -54,8 +55,10 @@ class AdversarialModel(Model):
         penalty_every: int = 1,
         discriminator_steps: int = 1,
         classes: int = 0,
+        spectral: bool = False,
     ) -> None:
         super().__init__()
+        self.whole_batch = spectral  # more parts are more looks
         self.shape, self.bounded, self.classes = shape, bounded, classes
         self.game, self.penalty, self.gamma, self.penalty_every = game, penalty, gamma, penalty_every
         self.discriminator_steps = discriminator_steps
@@ -233,4 +236,5 @@ def game_options(estimator: Any, schema: Schema) -> dict[str, Any]:
         "penalty_every": estimator.penalty_every,
         "discriminator_steps": estimator.discriminator_steps,
         "classes": classes_for(estimator, schema),
+        "spectral": estimator.spectral,
     }
