@@ -114,7 +114,7 @@ def test_penalties_are_what_autograd_by_hand_gives(penalty, float64):
 @pytest.mark.parametrize("penalty", ["r1", "r1r2", "gradient"])
 def test_a_penalty_weighs_as_much_more_as_it_is_rarer(penalty):
     model = GANModel(Shift(1.0), Score(1), (1,), 1, game="hinge", penalty=penalty, penalty_every=4, gamma=3.0)
-    batch, losses = Batch(torch.randn(16, 1)), []
+    batch, losses, added = Batch(torch.randn(16, 1)), [], 0.0
     for step in range(8):
         model.at_step(step, 8)
         with noise.share(0):

@@ -22,7 +22,7 @@ class Dropout(nn.Module):
         """(n, ...) to the same."""
         return x * self._kept(x) if self.training and self.share else x
 
-    @torch.compiler.disable
+    @torch.compiler.disable()  # a compiled net asks for them as it runs
     def _kept(self, x: Tensor) -> Tensor:
         """What values are multiplied by: 0, or more than 1."""
         shape = (*x.shape[:2], *[1] * (x.ndim - 2)) if self.channels else x.shape
