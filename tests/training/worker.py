@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from calco.errors import CalcoError
+from calco.estimator import Estimator
 from calco.models import families, family
 from calco.runs import Run
 from tests.small import fit, paired, small, targets
@@ -37,7 +39,16 @@ def work(what: str, tell: Callable[[int], None]) -> None:
         cls.from_run(run, weights=False).resume(data(), targets(cls, data()), validation=held, report=report)
         return
     for out, (name, settings) in json.loads(what).items():
-        fit(small(families()[name], training=settings), data(), validation=data(20), out=out, report=report)
+        learned(name, settings, out=out, report=report)
+
+
+def learned(name: str, settings: dict, **options: Any) -> Estimator:
+    """A small estimator of a family, fitted with held-out data; of `partly FAMILY` where only some have labels."""
+    cls = families()[name.removeprefix("partly ")]
+    estimator, x = small(cls, training=settings), data()
+    if name.startswith("partly"):
+        return estimator.fit(x[:20], np.arange(20) % 3, unlabelled=x[20:], validation=(x[:9], np.arange(9) % 3), **options)
+    return fit(estimator, x, validation=data(20), **options)
 
 
 def go_on(what: str, pipe: Connection, errors: Path) -> None:
