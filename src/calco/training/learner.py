@@ -140,7 +140,7 @@ class Learner:
                 child.compile()
         try:
             nets = {k: v for k, v in self.plain.items() if any(True for _ in v.parameters())}
-            self._put({name: self.accelerator.prepare(child) for name, child in nets.items()})
+            self._put({name: self._prepared(child) for name, child in nets.items()})
             yield
         finally:
             self._put(self.plain)
@@ -148,6 +148,11 @@ class Learner:
                 for name in ("_original_forward", "forward", "_is_accelerate_prepared"):
                     child.__dict__.pop(name, None)
                 child._compiled_call_impl = None
+
+    def _prepared(self, child: nn.Module) -> nn.Module:
+        """A child in low precision and distributed, unless nothing of it learns: then there are no gradients to exchange."""
+        learns = any(p.requires_grad for p in child.parameters())
+        return self.accelerator.prepare_model(child, evaluation_mode=not learns)
 
     def _put(self, children: dict[str, nn.Module]) -> None:
         for name, child in children.items():
