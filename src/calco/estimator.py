@@ -201,7 +201,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
     ) -> Self:
         if held is None and settings.validation:
             source, held = split(source, settings.validation, settings.seed)
-        with seeded(settings.seed):
+        with seeded(noise.mix(settings.seed)):
             model = self.build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from calco.data import SeriesSchema, Source
 from calco.estimator import Estimator
 from calco.evaluation.figures import Figure, as_tensor, drawn, role
+from calco.maths import noise
 from calco.maths.seeding import seeded
 
 MOST = 10_000
@@ -116,7 +117,7 @@ def some(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _learned(channels: int, units: int, loss: Any, steps: int, seed: int) -> Reader:
-    with seeded(seed):
+    with seeded(noise.mix(seed)):
         net = Reader(channels, units)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     with torch.enable_grad():
