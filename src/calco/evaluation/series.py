@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from calco.data import SeriesSchema
 from calco.evaluation.context import EvalContext
 from calco.evaluation.figures import Figure
+from calco.maths import noise
 from calco.maths.seeding import seeded
 
 MOST = 10_000
@@ -122,7 +123,7 @@ def some(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _learned(channels: int, units: int, loss: Any, steps: int, seed: int) -> Reader:
-    with seeded(seed):
+    with seeded(noise.mix(seed)):
         net = Reader(channels, units)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     with torch.enable_grad():

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from calco.maths.noise import mix
-
 DRAWS = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.bernoulli, torch.multinomial, torch.normal}
 DRAWS |= {Tensor.uniform_, Tensor.normal_, Tensor.bernoulli_, Tensor.random_, Tensor.exponential_, Tensor.multinomial}
 DRAWS |= {nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_}
@@ -19,14 +17,14 @@ DRAWS |= {nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, nn.init.k
 
 
 class seeded(TorchFunctionMode):  # noqa: N801  a context, like `torch.no_grad`
-    """Within this context what torch draws on the CPU is a function of `key`, in this thread alone.
+    """Within this context what torch draws on the CPU is a function of `seed`, in this thread alone.
 
-    The numbers are those that the global generator would give after `torch.manual_seed(mix(*key))`.
+    The numbers are those that the global generator would give after `torch.manual_seed(seed)`.
     """
 
-    def __init__(self, *key: int) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
-        self.generator = torch.Generator().manual_seed(mix(*key))
+        self.generator = torch.Generator().manual_seed(seed)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Each call, with the generator where it draws."""

@@ -139,7 +139,7 @@ class Views:
 def changed(sequence: Any, x: Tensor, *others: Tensor) -> Any:
     """What a sequence of kornia makes of images (n, channels, height, width), and of others alike."""
     first, whole = noise.place(len(x))
-    with seeded(*noise.fresh()):
+    with seeded(noise.mix(*noise.fresh())):
         drawn = sequence.forward_parameters(torch.Size((whole, *x.shape[1:])))
     for item in drawn if whole > len(x) else ():
         if item.data is not None:
