@@ -196,6 +196,8 @@ def test_whole_numbers_and_booleans_that_are_called_choices_stay_so():
     kinds = dict.fromkeys("abc", "choice")
     frame = read("a,b,c\n1,True,0.5\n22,False,1.0\n", kinds)
     assert [str(dtype) for dtype in frame.dtypes] == ["int64", "bool", "float64"]
+    european = "a;n\n0.5;1.234,5\n2.25;2,5\n"
+    assert cells(european, {"a": "choice"}) == {"a": [0.5, 2.25], "n": [1234.5, 2.5]}
     assert cells("a,b,c\n+1,TRUE,0.50\n22,false,1.0\n", kinds) == {
         "a": ["+1", "22"],
         "b": ["TRUE", "false"],
@@ -265,7 +267,7 @@ def test_what_is_said_of_text_is_said_of_text_only(tmp_path):
     "said",
     [
         {"delimiter": "ab"}, {"delimiter": "a"}, {"delimiter": '"'}, {"decimal": ";"}, {"thousands": "5"}, {"thousands": ",,"},
-        {"thousands": ",", "decimal": ","}, {"header": 3}, {"encoding": "no-such"}, {"encoding": "rot13"},
+        {"thousands": ",", "decimal": ","}, {"header": 3}, {"header": 0}, {"encoding": "no-such"}, {"encoding": "rot13"},
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(said):

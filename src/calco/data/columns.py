@@ -137,8 +137,8 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
     if 0.5 <= share < 1:
         row = text.index[text.isin(counts.index[~as_number]).to_numpy().argmax()]
         raise RequestError(
-            f"The column {name} of {about} mixes numbers and text (row {row}: {text[row]!r}): mend it, leave those cells empty,"
-            " or call it a choice."
+            f"The column {name} of {about} mixes numbers and text (row {row}: {text[row]!r}): mend it, leave those cells empty"
+            " (or name them in na_values), or call it a choice."
         )
     if are_dates(counts.index):
         return "date"

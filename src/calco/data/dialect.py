@@ -56,7 +56,7 @@ class Dialect:
             raise RequestError(f"Thousands are grouped by {grouped!r}, which makes no sense: give one character, such as ','.")
         if grouped is not None and grouped == self.decimal:
             raise RequestError(f"{grouped!r} cannot be the decimal sign and group thousands too: say one of them otherwise.")
-        if self.header not in (None, True, False):
+        if self.header is not None and not isinstance(self.header, bool):
             raise RequestError(f"header is {self.header!r}: say whether the first row names the columns, True or False.")
         _check_encoding(self.encoding)
 

@@ -97,9 +97,9 @@ class Inference:
             return "empty"
         if form in self.formats:
             return "integer" if form in self.whole else "number"
-        if self.named == "choice" and self.missing:  # whole numbers would be floats, which are written otherwise
-            self.others.discard("integer")
-        return next((one for one in ("integer", "number", "boolean", "date") if one in self.others), "text")
+        # Whole numbers of a choice, some of them missing, would be floats, which are written otherwise.
+        whole = ("integer",) if not (self.named == "choice" and self.missing) else ()
+        return next((one for one in (*whole, "number", "boolean", "date") if one in self.others), "text")
 
     def check(self, form: Format) -> None:
         """Raise if numbers are written so that nothing could be learned from them.
@@ -145,7 +145,7 @@ class Inference:
             return texts.to_pandas()
         if kind == "boolean":
             return pc.if_else(pc.is_null(texts), None, _among(texts, TRUE)).to_pandas()
-        if not self.plain or form.decimal != ".":
+        if self.named != "choice" and (not self.plain or form.decimal != "."):
             texts = form.pointed(texts)
         return pc.cast(texts, "int64" if kind == "integer" else "float64").to_pandas()
 
