@@ -265,7 +265,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         note: str,
         report: Report | None,
     ) -> Self:
-        with seeded(settings.seed):
+        with seeded(noise.mix(settings.seed)):
             model = self._plain().build(schema)
         if not (run and run.checkpointed):
             self.initialise(model)

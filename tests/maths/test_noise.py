@@ -142,11 +142,7 @@ def test_what_torch_draws_by_itself_is_drawn_apart():
     with seeded(3):
         apart = nets()
     assert torch.equal(torch.get_rng_state(), before)
-<<<<<<< HEAD
-    torch.manual_seed(noise.mix(3))
-=======
     torch.manual_seed(3)
->>>>>>> noise
     assert all(torch.equal(a, b) for a, b in zip(apart, nets(), strict=True))
 
 
