@@ -14,7 +14,7 @@ from calco.data import reopened
 from calco.runs import Run
 from tests.cli.test_cli import SHORT, calco  # noqa: F401  a fixture
 
-SAID = ("--delimiter", "|", "--decimal", ",", "--no-header", "--na-values", "-", "?", "--encoding", "latin-1")
+SAID = ("--delimiter", "|", "--decimal", ",", "--no-header", "--na-values=-", "--encoding", "latin-1")
 SMALL = ("--width", 8, *SHORT)
 
 
@@ -42,8 +42,7 @@ def test_what_is_said_of_a_table_is_kept_by_its_run(calco, tmp_path):  # noqa: F
     assert calco("score", run, tmp_path / "new.txt", "--out", tmp_path / "new.npy")[0] == 0
     assert np.isfinite(np.load(tmp_path / "new.npy")).all()
     code, said = calco("score", run, tmp_path / "new.txt", "--delimiter", ";", "--out", tmp_path / "new.npy")
-    assert code == 2
-    assert "lacks x1, x2" in said or "x0" in said
+    assert (code, "Unknown column" in said) == (2, True)
     code, said = calco("impute", run, tmp_path / "new.txt", "--out", tmp_path / "full.csv")
     assert code == 0, said
     full = pd.read_csv(tmp_path / "full.csv", dtype=str, keep_default_na=False)
@@ -57,7 +56,7 @@ def test_columns_of_a_table_as_text(calco, tmp_path):  # noqa: F811
     assert code == 0
     assert (tmp_path / "a.toml").read_text().splitlines()[2:4] == ['x0 = "number"', 'x1 = "choice"  # 01, 02, 03']
     code, said = calco("columns", tmp_path / "a.txt")
-    assert (code, "a.txt: line 1 is not UTF-8" in said or "line" in said) == (2, True)
+    assert (code, "is not UTF-8: say how the text is encoded" in said) == (2, True)
     code, said = calco("columns", tmp_path / "a.txt", "--encoding", "latin-1", "--decimal", ",")
     assert (code, "looks like data" in said) == (2, True)
     (tmp_path / "b.csv").write_text("a;b\n1,5;Ulm\n2,5;NA\n")
@@ -71,7 +70,7 @@ def test_histories_are_read_as_the_recordings_were(calco, tmp_path):  # noqa: F8
     rows = [f"{np.sin(t / 3):.3f};{t % 5}".replace(".", ",") for t in range(80)]
     (tmp_path / "a.csv").write_text("\n".join(rows))
     run = tmp_path / "run"
-    asked = ("--window", 8, "--no-header", "--latent", 2, "--out", run, *SMALL)
+    asked = ("--window", 8, "--no-header", "--delimiter", ";", "--latent", 2, "--out", run, *SMALL)
     code, said = calco("fit", "vae", tmp_path / "a.csv", *asked)
     assert code == 0, said
     code, said = calco("simulate", run, tmp_path / "a.csv", "--steps", 2, "--paths", 2, "--out", tmp_path / "f.npy")
@@ -93,14 +92,15 @@ def odd(tmp_path):
 def test_names_that_are_not_utf8(odd):
     frame = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40), "c": ["u", "v"] * 20})
     frame.to_csv(odd / f"{odd.name}.csv", index=False)
-    frame[["a", "b"]].to_parquet(odd / "b.parquet")
+    with (odd / "b.parquet").open("wb") as file:
+        frame[["a", "b"]].to_parquet(file)
     assert len(library.open_data(odd / "b.parquet")) == 40
     run = odd / odd.name
     model = library.VAE(latent=2, width=8, training={"steps": 4, "validation": 0.2}).fit(odd / f"{odd.name}.csv", out=run)
     assert json.loads((run / "run.json").read_text())["data"]["open"]["data"] == str(odd / f"{odd.name}.csv")
     again = library.load(run)
     assert again.sample(3, seed=1).equals(model.sample(3, seed=1))
-    assert library.resume(run).sample(3, seed=1).equals(model.sample(3, seed=1))
+    assert library.load(run).resume().sample(3, seed=1).equals(model.sample(3, seed=1))
 
 
 def test_names_that_are_not_utf8_are_printed_as_they_are(odd):
@@ -112,13 +112,12 @@ def test_names_that_are_not_utf8_are_printed_as_they_are(odd):
     assert done.stdout.replace(b"\n", b"").endswith(b"caf\xe9/caf\xe9.toml")
 
 
-def test_pages_and_files_of_names_that_are_not_utf8(calco, odd, tmp_path):  # noqa: F811
+def test_pages_and_files_of_names_that_are_not_utf8(calco, odd, tmp_path, monkeypatch):  # noqa: F811
     pd.DataFrame({"a": np.arange(40) % 7, "c": ["u", "v"] * 20}).to_csv(odd / f"{odd.name}.csv", index=False)
     run = tmp_path / "run"
-    code, said = calco("fit", "autoencoder", odd / f"{odd.name}.csv", "--latent", 2, "--out", run, *SMALL)
-    assert code == 0, said
+    library.Autoencoder(latent=2, width=8, training={"steps": 4}).fit(odd / f"{odd.name}.csv", out=run)
     assert calco("report", run)[0] == 0
     assert r"caf\udce9.csv" in (run / "report.html").read_text(encoding="utf-8")
-    os.chdir(odd)  # what is said names no odd folder then, which is not to be captured
+    monkeypatch.chdir(odd)  # what is said names no odd folder then, which is not to be captured
     assert calco("encode", run, f"{odd.name}.csv", "--out", "z.parquet")[0] == 0
     assert len(pd.read_parquet("z.parquet")) == 40

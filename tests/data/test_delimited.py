@@ -76,6 +76,8 @@ def test_thousands_and_decimal_signs():
     assert cells("a;b\n1.234;0,5\n", thousands=".") == {"a": [1234], "b": [0.5]}
     assert cells("a;b\n1.234;1\n", decimal=".") == {"a": [1.234], "b": [1]}
     assert cells("a;b\n1.23;1\n4.567;1\n")["a"] == [1.23, 4.567]
+    assert cells("a;b\n0.234;1\n4.567;1\n")["a"] == [0.234, 4.567]
+    assert cells("a;b\n0,234;1\n4,567;1\n")["a"] == [0.234, 4.567]
     assert cells("a;b\n1e5;1\n 7;2\n")["a"] == [1e5, 7.0]
     one_of_two = "more than one way"
     refused(one_of_two, "a;b\n1.234;1\n2.345;2\n")

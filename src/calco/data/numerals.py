@@ -7,6 +7,9 @@ from typing import Any, NamedTuple, Protocol
 from calco.data.dialect import Dialect
 from calco.errors import RequestError
 
+LEADING = r"[1-9]\d{0,2}"
+"""The digits before thousands: no zero, by which 0,123 is told from them."""
+
 
 class Format(NamedTuple):
     """The decimal sign, and what groups thousands, "" for nothing."""
@@ -18,19 +21,19 @@ class Format(NamedTuple):
     def number(self) -> str:
         """A regular expression of numbers."""
         d = re.escape(self.decimal)
-        grouped = rf"|\d{{1,3}}{self._group}+({d}\d*)?" if self.thousands else ""
+        grouped = rf"|{LEADING}{self._group}+({d}\d*)?" if self.thousands else ""
         return rf"^\s*[+-]?((\d+({d}\d*)?|{d}\d+)([eE][+-]?\d+)?{grouped})\s*$"
 
     @property
     def whole(self) -> str:
         """A regular expression of whole numbers."""
-        grouped = rf"|\d{{1,3}}{self._group}+" if self.thousands else ""
+        grouped = rf"|{LEADING}{self._group}+" if self.thousands else ""
         return rf"^\s*[+-]?(\d+{grouped})\s*$"
 
     @property
     def proof(self) -> str:
         """A regular expression of numbers that are written in no other way: thousands with a fraction, and millions."""
-        return rf"^\s*[+-]?\d{{1,3}}({self._group}+{re.escape(self.decimal)}\d*|{self._group}{{2,}})\s*$"
+        return rf"^\s*[+-]?{LEADING}({self._group}+{re.escape(self.decimal)}\d*|{self._group}{{2,}})\s*$"
 
     @property
     def _group(self) -> str:
