@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from calco.data.values import check_names, numpy_type
+from calco.data.values import check_names, numpy_type, unmasked
 from calco.errors import RequestError
 
 WHOLE = 2**53
@@ -14,9 +14,7 @@ WHOLE = 2**53
 
 def as_array(data: Any) -> np.ndarray:
     """An array; what a masked one hides is missing."""
-    if not np.ma.is_masked(data):
-        return np.asarray(data)
-    return data.astype(data.dtype if data.dtype.kind == "f" else np.float64).filled(np.nan)
+    return np.asarray(unmasked(data))
 
 
 def numeric(frame: Any, about: str) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from calco.data.cells import Cells, cells_of, dtype_of
 from calco.data.typed import typed
-from calco.data.values import check_names, exact, inexact
+from calco.data.values import check_names, inexact
 from calco.errors import RequestError, one_of
 
 Kind = Literal["number", "choice", "date"]
@@ -108,7 +108,7 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
         return "choice"
     if dtype.kind == "M":
         return "date"
-    if dtype.kind in "iuf" and exact(present):
+    if dtype.kind in "iuf" and not inexact(present):
         values = present.to_numpy()
         if dtype.kind in "iu" and len(values) >= FEW and (np.diff(values) == 1).all():
             raise RequestError(f"The column {name} of {about} counts the rows, as a key does: drop it, or say what it holds.")
@@ -126,7 +126,7 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
     if share == 1 and mapped:
         text = present = present.astype(object).map(int)
     if share == 1 and (mapped or (text is not present and not present.map(lambda v: isinstance(v, str)).any())):
-        if exact(present):
+        if not inexact(present):
             return "number"
         if len(counts) > FEW:  # as categories these are keys
             raise RequestError(

@@ -135,11 +135,6 @@ def within(raw: np.ndarray, dtype: str) -> np.ndarray:
     return raw.round().clip(least, top)
 
 
-def exact(present: Any) -> bool:
-    """Whether float64 holds numbers, a column without missing values, as they are."""
-    return not inexact(present)
-
-
 def inexact(present: Any) -> str:
     """The first number of a column that float64 does not hold as it is, told with its row; "" where there is none."""
     if present.dtype.kind in "fb":
