@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from calco.errors import RequestError, one_of
+from calco.maths import noise
 
 Reward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From futures (n, horizon, channels) and actions (n, horizon, actions) to their worth, (n,): higher is better."""
@@ -77,7 +78,7 @@ def plan(
         else:
             actions = np.clip(middle + spread * rng.normal(size=(candidates, horizon, len(low))), low, high)
             actions[0] = middle
-        futures = model.simulate(history, horizon, paths=candidates, actions=actions, seed=seed + i)
+        futures = model.simulate(history, horizon, paths=candidates, actions=actions, seed=noise.mix(seed, i))
         values = np.asarray(reward(futures, actions), np.float64)
         if values.shape != (candidates,) or not np.isfinite(values).all():
             raise RequestError(f"The reward gave shape {values.shape}, or no finite numbers: it must give ({candidates},).")
