@@ -40,7 +40,7 @@ def quick(monkeypatch):
     from calco.evaluation import classify, features
 
     for module in (classify, features):
-        monkeypatch.setattr(module, "RECIPE", module.RECIPE.changed({"steps": 60, "lr_warmup": 10}))
+        monkeypatch.setattr(module, "RECIPE", module.RECIPE.changed({"steps": 20, "lr_warmup": 5}))
 
 
 @pytest.fixture

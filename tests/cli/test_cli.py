@@ -56,7 +56,7 @@ def pictures(tmp_path_factory):
     for i in range(24):
         path = folder / ("even" if i % 2 == 0 else "odd") / f"{i}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (11, 9, 3), dtype=np.uint8)).save(path)
+        Image.fromarray(rng.integers(0, 256, (7, 6, 3), dtype=np.uint8)).save(path)
     return folder
 
 

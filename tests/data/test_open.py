@@ -19,6 +19,11 @@ def test_importing_is_light():
     assert done.stdout.strip() == "[]"
 
 
+def test_no_verb_waits_for_what_compiles_nets():
+    code = "import sys, calco.cli.verbs, calco.report; print('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.uint8])
 def test_tensors_of_any_type(dtype):
     tensor = torch.arange(24).reshape(2, 3, 2, 2).to(dtype).requires_grad_(dtype.is_floating_point)

@@ -157,3 +157,17 @@ def test_dropout_drops_a_share_of_the_whole_batch(channels):
     assert abs(float((whole == 0).float().mean()) - 0.3) < 0.01
     assert ((whole == whole[:, :, :1, :1]).flatten(2).all(2).all()) == channels
     assert torch.equal(drop.eval()(x), x)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # where a graph is cut, torch looks at all that crosses
+def test_a_compiled_net_drops_by_the_noise_of_each_step():
+    net = nn.Sequential(nn.Linear(5, 5), Dropout(0.5), nn.Tanh())
+    compiled, x = torch.compile(net, backend="eager"), torch.randn(8, 5)
+    steps = []
+    for step in range(3):
+        with noise.share(0, step):
+            expected = net(x)
+        with noise.share(0, step):
+            steps.append(compiled(x))
+        assert torch.allclose(steps[-1], expected)
+    assert not torch.equal(steps[0], steps[1])

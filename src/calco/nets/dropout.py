@@ -1,7 +1,5 @@
 """Dropout by the noise of a step, which is the same however its batch is shared out."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -22,10 +20,12 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, ...) to the same."""
-        kept: Any = self._kept  # the checker takes a function that is never compiled for no method
-        return x * kept(x) if self.training and self.share else x
+        if not self.training or not self.share:
+            return x
+        if torch.compiler.is_dynamo_compiling():  # a compiled net asks for them as it runs; loading what disables takes seconds
+            return x * torch.compiler.disable(self._kept)(x)
+        return x * self._kept(x)
 
-    @torch.compiler.disable()  # a compiled net asks for them as it runs
     def _kept(self, x: Tensor) -> Tensor:
         """What values are multiplied by: 0, or more than 1."""
         shape = (*x.shape[:2], *[1] * (x.ndim - 2)) if self.channels else x.shape
