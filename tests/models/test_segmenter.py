@@ -66,9 +66,9 @@ def test_signals_and_volumes(dims):
 
 def test_volumes_of_uneven_sides_and_three_classes():
     """Bright boxes in the dark, their lower halves a class of their own: to be told by what is below, not by its grey."""
-    x, y = scenes(12, (35, 50, 35))
-    y = np.stack([np.where((mask > 0) & (np.arange(35)[:, None, None] >= np.nonzero(mask)[0].mean()), 2, mask) for mask in y])
-    x, y = [volume[: 35 - i % 3] for i, volume in enumerate(x)], [mask[: 35 - i % 3] for i, mask in enumerate(y)]
+    x, y = scenes(12, (27, 40, 27))
+    y = np.stack([np.where((mask > 0) & (np.arange(27)[:, None, None] >= np.nonzero(mask)[0].mean()), 2, mask) for mask in y])
+    x, y = [volume[: 27 - i % 3] for i, volume in enumerate(x)], [mask[: 27 - i % 3] for i, mask in enumerate(y)]
     segmenter = calco.Segmenter(width=8, training=FAST | {"batch_size": 2}).fit(x[:9], y[:9])
     found = segmenter.segment(x[9:])
     assert [mask.shape for mask in found] == [mask.shape for mask in y[9:]]
