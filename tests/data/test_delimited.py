@@ -298,6 +298,22 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 """Anything that a file can hold."""
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize(("thousands", "gap"), [("", ""), ("", "NA"), (" ", "")])
+def test_large_whole_numbers_keep_their_digits_beside_gaps(mapped, thousands, gap, tmp_path, monkeypatch):
+    """float64, which whole numbers with gaps become otherwise, tells no two of these apart."""
+    monkeypatch.setattr(files, "MAPPED_TABLE", 0 if mapped else 1 << 28)
+    monkeypatch.setattr(columnar, "ROWS", 2)
+    values = [2**60 + 2 * i + 1 for i in range(6)]
+    written = [f"{value:,}".replace(",", thousands) for value in values]
+    (tmp_path / "t.csv").write_text("id,of\n" + "".join(f"{text},x\n" for text in [*written, gap]))
+    dialect = Dialect(thousands=thousands) if thousands else None
+    found = read_table(tmp_path / "t.csv", mapped=mapped, dialect=dialect)["id"]
+    assert str(found.dtype) == ("category" if mapped else "Int64")
+    assert [int(value) for value in found[:6]] == values
+    assert found.isna().tolist() == [False] * 6 + [True]
+
+
 @given(
     rows=st.lists(st.tuples(texts, texts, st.decimals(-(10**9), 10**9, places=3)), min_size=1, max_size=6),
     delimiter=st.sampled_from([",", ";", "\t", "|", " "]),

@@ -24,6 +24,8 @@ PATTERNS = {
 CODE = r"^\s*[+-]?(0\d+|\d{19,})\s*$"
 """Digits of which a number would lose some."""
 WITH_COMMA = r"^\s*[+-]?[\d.]*,\d+\s*$"
+FAR = 16
+"""Digits of whole numbers that may be beyond what float64 tells apart, and so stay whole where cells are missing."""
 HEAD = 32
 """Cells that are looked at before all are."""
 
@@ -47,7 +49,7 @@ class Inference:
         self.whole, self.proven, self.example = set(self.formats), set[Format](), ""
         self.others = {"": {*PATTERNS}, "choice": {"integer", "number", "boolean"}}.get(named, set[str]())
         self.rows = self.missing = self.words = self.commas = 0
-        self.plain, self.lines, self.recurs = True, False, False
+        self.plain, self.lines, self.recurs, self.far = True, False, False, False
 
     def see(self, texts: Any) -> None:
         """Look at the next part, an Arrow array of text."""
@@ -72,6 +74,7 @@ class Inference:
 
     def _see_numbers(self, texts: Any, dtype: str) -> None:
         """Strike out the formats that a cell is no number in, and note what numbers show."""
+        pc = compute()
         self.plain &= dtype != ""
         for one in [] if dtype == "int64" else list(self.formats):
             pointed = dtype == "float64" and one.decimal == "."  # as was just seen
@@ -81,6 +84,9 @@ class Inference:
                 self.whole.discard(one)
             if one in self.formats and one.thousands and not pointed and _count(texts, one.proof):
                 self.proven.add(one)
+        if self.whole and not self.far:
+            digits = texts if dtype == "int64" else pc.replace_substring_regex(texts, "[^0-9]", "")
+            self.far = _any(pc.greater_equal(pc.binary_length(digits), FAR))
         if dtype != "int64" and self.formats:
             self.example = self.example or next((t for t in texts[:HEAD].to_pylist() if not t.isdigit()), texts[0].as_py())
             if self.named == "" and _count(texts[:HEAD] if dtype else texts, CODE):
@@ -147,6 +153,8 @@ class Inference:
             return pc.if_else(pc.is_null(texts), None, _among(texts, TRUE)).to_pandas()
         if self.named != "choice" and (not self.plain or form.decimal != "."):
             texts = form.pointed(texts)
+        if kind == "integer" and self.far and (self.missing or self.words):
+            return pc.cast(texts, "int64").to_pandas(types_mapper=lambda _: pd.Int64Dtype())
         return pc.cast(texts, "int64" if kind == "integer" else "float64").to_pandas()
 
 

@@ -1,5 +1,7 @@
 """Dropout by the noise of a step, which is the same however its batch is shared out."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +24,10 @@ class Dropout(nn.Module):
         """(n, ...) to the same."""
         if not self.training or not self.share:
             return x
+        kept: Any = self._kept
         if torch.compiler.is_dynamo_compiling():  # a compiled net asks for them as it runs; loading what disables takes seconds
-            return x * torch.compiler.disable(self._kept)(x)
-        return x * self._kept(x)
+            kept = torch.compiler.disable(kept)
+        return x * kept(x)
 
     def _kept(self, x: Tensor) -> Tensor:
         """What values are multiplied by: 0, or more than 1."""
