@@ -49,6 +49,8 @@ def main() -> None:
     measured_at, chosen = commit(), sys.argv[1:] or [SAMPLE]
     subprocess.run([sys.executable, "-m", "mutmut", "run", *chosen], check=False)
     tried = outcomes()
+    if not tried:
+        sys.exit("No mutant was tried: see above for what failed.")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, outcome in tried.items():
         counts[part_of(name)]["killed" if outcome in KILLED else "survived"] += 1

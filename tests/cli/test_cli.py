@@ -217,7 +217,7 @@ def test_bad_data(calco, tmp_path, pictures):
     assert "0.png is corrupt or truncated" in fails(calco, folder, tmp_path)
     assert calco("fit", "vae", folder, "--out", tmp_path / "skipped", "--skip-corrupt", *SHORT)[0] == 0
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "even" / "0.png")
-    assert "1 of 24 images are not 11x9 with 3 channels like the others: 0.png 5x5" in fails(calco, folder, tmp_path)
+    assert "1 of 24 images are not 7x6 with 3 channels like the others: 0.png 5x5" in fails(calco, folder, tmp_path)
     assert calco("fit", "vae", folder, "--out", tmp_path / "fitted", "--size", "8", "8", "--mode", "L", *SHORT)[0] == 0
     x = np.random.default_rng(0).normal(size=(20, 3))
     x[5, 2] = np.inf
