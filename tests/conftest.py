@@ -27,8 +27,10 @@ hypothesis.settings.load_profile("calco")
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path_factory, monkeypatch):
+def alone(request, tmp_path_factory, monkeypatch):
     """No test sees another's cache or random numbers."""
+    if hasattr(request.module, "rng"):
+        monkeypatch.setattr(request.module, "rng", np.random.default_rng(0))
     monkeypatch.setenv("CALCO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  scikit-learn draws from it where no random_state is given

@@ -15,6 +15,7 @@ SMALL: dict[str, Any] = {
     "burn_in": 5,
     "thin": 2,
     "betas": 60,
+    "samples": 20,
     "features": 3,
     "width": 8,
     "stages": 4,

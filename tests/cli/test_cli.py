@@ -406,7 +406,7 @@ def test_trackers(calco, tmp_path):
 def test_the_demonstration(calco, tmp_path, monkeypatch):
     for cls in families().values():
         if cls.demo is not None:
-            monkeypatch.setattr(cls, "demo", {**cls.demo, "training": {"steps": 8}})
+            monkeypatch.setattr(cls, "demo", {**cls.demo, **sizes(cls), "training": {"steps": 8}})
     code, said = calco("demo", "--out", tmp_path / "demo")
     assert code == 0, said
     page = (tmp_path / "demo" / "report.html").read_text()

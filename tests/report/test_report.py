@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import calco
+from calco.data import Subset
 from calco.models import families
 from calco.report import write_report
 from calco.report.sections import number
@@ -23,7 +24,8 @@ def test_models_side_by_side(tmp_path):
         for name, cls in families().items()
         if not needs_masks(cls)
     ]
-    measured = write_report(estimators, "digits:test", tmp_path / "page.html", title="Two <models>")
+    some = Subset(calco.open_data("digits:test"), np.arange(120))
+    measured = write_report(estimators, some, tmp_path / "page.html", title="Two <models>")
     page = (tmp_path / "page.html").read_text()
     assert "Two &lt;models&gt;" in page
     assert all(type(e).__name__ in page for e in estimators)
