@@ -160,7 +160,7 @@ def test_spectral_normalisation_bounds_the_discriminator():
 def test_a_conditional_model_samples_the_label_asked_for():
     x = mixture()
     y = np.linalg.norm(x[:, None] - MODES, axis=2).argmin(1)
-    gan = calco.GAN(latent=8, width=64, conditional=True, training={"steps": 1500}).fit(x, y)
+    gan = calco.GAN(latent=8, width=64, conditional=True, training={"steps": 1000}).fit(x, y)
     for label in (0, 5):
         near = np.linalg.norm(gan.sample(200, label=label) - MODES[label], axis=1) < 1.5
         assert near.mean() > 0.9
