@@ -168,8 +168,11 @@ def test_parzen_comes_with_its_controls(vae, digits):
     assert figures[1].value == pytest.approx(figures[0].value, abs=3)
     assert "chosen on 240 examples of the training data" in figures[0].protocol
     assert parzen(Copies(vae, torch.rand_like(x)), test, train, samples=1000).figures[0].value < figures[1].value - 10
+    assert all(figure.better == "higher" for figure in figures)
     with pytest.raises(RequestError, match="takes 2 samples at least, not -5"):
         parzen(vae, test, train, samples=-5)
+    one, again, other = (parzen(vae, test, train, samples=50, seed=seed).figures[0].value for seed in (0, 0, 1))
+    assert one == again != other
 
 
 def test_the_width_of_parzen_windows_is_not_chosen_on_what_is_measured(vae, digits):

@@ -45,7 +45,17 @@ def test_a_score_is_a_mean_with_its_error():
     found = over_runs(lambda real, made, seed: float(seed), None, None, 3)
     assert found.value == 1
     assert found.error == pytest.approx(1 / 3**0.5)
+    assert over_runs(lambda real, made, seed: float(seed), None, None, 2).error == pytest.approx(0.5)
     assert over_runs(lambda real, made, seed: 2.0, None, None, 1).error is None
+
+
+def test_channels_are_scaled_by_the_range_of_the_first_windows():
+    first = torch.tensor([[[3.0, 5.0], [-2.0, -2.0]], [[4.0, 3.0], [-2.0, -1.0]]])  # (n, channels, length)
+    one, other = scaled(first, first, first + 2)
+    assert one.shape == (2, 2, 2)
+    assert torch.equal(one[..., 0], torch.tensor([[0.0, 1.0], [0.5, 0.0]]))
+    assert torch.equal(one[..., 1], torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    assert torch.equal(other, one + torch.tensor([1.0, 2.0]))
 
 
 def test_autocorrelations_are_those_of_the_process():

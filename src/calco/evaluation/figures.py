@@ -26,6 +26,10 @@ class Figure:
     baseline: float | None = None
     baseline_name: str = ""
 
+    def __post_init__(self) -> None:
+        if self.better not in ("lower", "higher"):
+            raise ValueError(f"Of the figure {self.name} it is said that {self.better} is better: say lower or higher.")
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
