@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import calco
 from calco.data import infer_schema, open_data, schema_from_json
+from calco.data.forms import roomy
 from calco.errors import RequestError
 
 DAY = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(60) * 7 % 50, "D")
@@ -404,3 +405,16 @@ def test_columns_without_names_of_their_own_are_refused(names, message, kind):
     frame = pd.DataFrame({"a": over(1.5, 2.5), "b": over("x", "y") if kind == "table" else over(1, 2)}).set_axis(names, axis=1)
     with pytest.raises(RequestError, match=message):
         calco.VAE(2, training={"steps": 2}).fit(frame)
+
+
+@pytest.mark.parametrize(
+    ("forms", "expected"),
+    [
+        (["%d.%m.%Y", "%Y"], "%Y-%m-%d"),
+        (["%Y-%m-%d", "%H:%M"], "%Y-%m-%dT%H:%M:%S"),
+        (["%H:%M:%S.%f", "%Y"], "%Y-%m-%dT%H:%M:%S.%f"),
+        (["%Y", "%H:%M:%S.%L"], "%Y-%m-%dT%H:%M:%S.%f"),
+    ],
+)
+def test_dates_of_several_forms_meet_in_one_that_has_room_for_all(forms, expected):
+    assert roomy(forms) == expected

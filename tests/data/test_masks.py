@@ -1,5 +1,6 @@
 """Examples with masks: pairing, classes, what is ignored, and what is wrong named file by file."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,8 @@ def test_median_frequency_weights():
     masks = np.array([[[0, 0], [0, 1]], [[0, 0], [0, 1]]])
     schema = infer_schema(open_data(np.zeros((2, 2, 2), np.uint8), masks=masks))
     assert schema.balance() == pytest.approx((0.5 / 0.75, 0.5 / 0.25))
+    lacking = dataclasses.replace(schema, pixels=(*schema.pixels, 0), company=(*schema.company, 2))
+    assert lacking.balance()[2] == 0
 
 
 # -- how many classes, and which -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calco
-from calco.data import VectorSchema, batches, infer_schema, open_data, schema_from_json, values
+from calco.data import ArraySource, VectorSchema, batches, infer_schema, open_data, schema_from_json, values
 from calco.errors import RequestError
 
 rng = np.random.default_rng(0)
@@ -186,3 +186,12 @@ def test_every_field_of_a_tampered_schema_is_checked(change):
     assert schema_from_json(json.loads(json.dumps(good))).shape == (2,)
     with pytest.raises(RequestError):
         schema_from_json(json.loads(json.dumps({**good, **change})))
+
+
+def test_a_data_frame_of_numbers_keeps_its_labels_and_names():
+    frame = pd.DataFrame({"a": rng.normal(size=6), "b": np.arange(6)})
+    source = open_data(frame, ["x", "y"] * 3)
+    assert isinstance(source, ArraySource)
+    assert source.classes == ("x", "y")
+    assert source.take(np.arange(3)).y.tolist() == [0, 1, 0]
+    assert source.names == ("a", "b")
