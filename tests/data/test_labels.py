@@ -1,6 +1,7 @@
 """Labels come back as they were given: their dtype and their values, whatever they look like."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -150,3 +151,8 @@ def test_what_a_record_says_of_labels_is_checked():
 def test_names_are_read_by_their_dtype():
     assert as_given(("False", "True"), "bool").tolist() == [False, True]
     assert as_given(("0.1",), "float32")[0] == np.float32(0.1)
+
+
+def test_numbers_of_no_dtype_are_refused_as_labels():
+    with pytest.raises(RequestError, match="labels are of type Fraction"):
+        encode_labels(np.array([Fraction(1, 3), Fraction(2, 3)], object), 2)
