@@ -280,3 +280,13 @@ def test_arrays_come_back_with_their_dtype():
     assert np.array_equal(found[~np.isnan(holes)], values[~np.isnan(holes)])
     masked = np.ma.masked_array(values, np.isnan(holes))
     assert np.array_equal(imputed(model, masked).data, found)
+
+
+def test_numbers_beyond_what_floats_tell_apart_stay_floats():
+    """2^53 and more: as whole numbers they would seem exact."""
+    for value, kind in ((2.0**53 - 1, "int64"), (2.0**53, "float64")):
+        whole = pd.DataFrame({"n": np.arange(40), "k": np.tile(["a", "b"], 20)})
+        held = pd.DataFrame({"n": [value, np.nan, 3.0], "k": ["a", "b", "a"]})
+        found = imputed(Drawing(whole), held).data
+        assert str(found["n"].dtype) == kind, value
+        assert found["n"][0] == value

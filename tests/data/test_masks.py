@@ -439,3 +439,123 @@ def test_examples_whose_stems_are_alike_keep_names_of_their_own(folders):
     schema = infer_schema(open_data(images, masks=masks))
     (images / "a0.bmp").write_bytes((images / "a0.png").read_bytes())
     assert open_examples(images, schema)[0] == ["a0.bmp", "a0.png", "a1", "a2", "a3"]
+
+
+@pytest.mark.parametrize("of_files", [True, False])
+def test_a_part_of_masked_examples_is_of_these_alone(of_files):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (6, 5, 4), dtype=np.uint8), rng.integers(0, 2, (6, 5, 4), dtype=np.uint8)
+    y[4], y[4, 0], y[1, 2] = 2, 0, 255
+    called = {"called": [f"{c}.png" for c in "abcdef"]} if of_files else {}
+    source = MaskedSource(x, y, classes=("a", "b", "c"), **called)
+    for rows in ([4, 1], [5]):
+        part = source.part(np.array(rows))
+        assert len(part) == len(rows)
+        found = taken(part, np.arange(len(rows)))
+        assert np.array_equal(found.x, x[rows])
+        assert np.array_equal(found.y, np.where(y[rows] == 255, IGNORED, y[rows].astype(int)))
+        counts = np.array([[(mask == i).sum() for i in range(3)] for mask in y[rows]])
+        schema = part.schema()
+        assert schema.classes == ("a", "b", "c")
+        assert schema.pixels == tuple(counts.sum(0))
+        assert schema.company == tuple(((counts > 0) * counts.sum(1, keepdims=True)).sum(0))
+        (key, names), *_ = part.identify(np.arange(len(rows))).items()
+        expected = [f"{'abcdef'[row]}.png" for row in rows] if of_files else list(range(len(rows)))
+        assert key == ("file" if of_files else "row")
+        assert np.array_equal(names, expected)
+        assert part.describe()["fingerprint"] != source.describe()["fingerprint"]
+    assert source.schema().pixels == MaskedSource(x, y, classes=("a", "b", "c")).schema().pixels
+
+
+def test_each_channel_has_a_scale_of_its_own():
+    x = np.random.default_rng(0).normal((5.0, -3.0), (2.0, 0.1), (4, 6, 5, 2)).astype(np.float32)
+    y = np.zeros((4, 6, 5), np.uint8)
+    y[:, 3:] = 1
+    schema = MaskedSource(x, y).schema()
+    assert schema.channels == 2
+    flat = x.reshape(-1, 2).astype(float)
+    assert schema.low == pytest.approx(flat.mean(0))
+    assert schema.high == pytest.approx(flat.mean(0) + flat.std(0))
+    encoded = schema.encode(x).movedim(1, -1).numpy().reshape(-1, 2)
+    assert encoded.mean(0) == pytest.approx([0, 0], abs=1e-4)
+    assert encoded.std(0) == pytest.approx([1, 1], abs=1e-3)
+
+
+@pytest.mark.parametrize("odd", [np.zeros((6, 5), np.float32), np.zeros((6, 5, 3), np.uint8)])
+def test_examples_that_differ_from_the_first_are_named(odd):
+    x = [np.zeros((6, 5, *odd.shape[2:]), np.uint8) for _ in range(3)]
+    if odd.ndim == 3:
+        x = [np.zeros((6, 5, 1), np.uint8) for _ in range(3)]
+    x[1] = odd
+    y = [np.array([[0, 1, 0, 1, 0]] * 6)] * 3
+    with pytest.raises(RequestError, match=r"1 of 3 examples differ from the first: example 1\. The others hold uint8 in 1"):
+        MaskedSource(x, y).schema()
+
+
+def test_values_that_are_numbered_with_gaps_are_counted():
+    y = np.zeros((2, 4, 4), np.uint8)
+    for i, value in enumerate((1, 2, 3, 4, 5, 9)):
+        y[:, i // 4, i % 4] = value
+    with pytest.warns(UserWarning, match=r"hold 0, 1, 2, 3, 4, 5, \.\.\., and nowhere 6, 7, 8: what learns"):
+        assert len(MaskedSource(y, y).classes) == 10
+    half = np.array([[[0, 3], [1, 1]]] * 2)  # three values of the four that there would be: few enough are nowhere
+    with pytest.warns(UserWarning, match="hold 0, 1, 3, and nowhere 2"):
+        assert len(MaskedSource(half, half).classes) == 4
+    two = np.array([[[0, 3], [3, 0]]] * 2)  # half of them are nowhere
+    with pytest.warns(UserWarning, match="nowhere 1, 2"):
+        assert len(MaskedSource(two, two).classes) == 4
+    far = np.array([[[0, 4], [4, 0]]] * 2)
+    with pytest.raises(RequestError, match=r"hold 0, 4: most classes from 0 to 4 are nowhere"):
+        MaskedSource(far, far)
+
+
+def test_examples_without_masks_in_every_form(folders, tmp_path):
+    images, masks = folders
+    source = open_data(images, masks=masks)
+    schema = infer_schema(source)
+    pictures = [pixels(images / f"a{i}.png") for i in range(4)]
+    grey = infer_schema(MaskedSource(np.zeros((12, 5, 4), np.uint8), np.array([[[0, 1, 0, 1]] * 5] * 12)))
+
+    def check(data, names, expected, schema=schema):
+        found_names, found = open_examples(data, schema)
+        assert found_names == names
+        assert len(found) == len(expected)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+    check(images, ["a0", "a1", "a2", "a3"], pictures)
+    check(images / "a2.png", ["a2"], pictures[2:3])
+    (images / "a2.png").rename(tmp_path / "A2.PNG")
+    check(str(tmp_path / "A2.PNG"), ["A2"], pictures[2:3])
+    check(pictures, ["0", "1", "2", "3"], pictures)
+    check(pictures[0], ["0"], pictures[:1])
+    check(np.stack(pictures[:3]), ["0", "1", "2"], pictures[:3])
+    x = np.random.default_rng(0).integers(0, 256, (12, 5, 4), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    names = [f"{i:02}" for i in range(12)]
+    check(tmp_path / "x.npy", names, x, grey)
+    check(open_data(x), names, x, grey)
+    check(x[3], ["0"], x[3:4], grey)
+    with pytest.raises(RequestError, match="no file or folder"):
+        open_examples(images / "none.png", schema)
+
+
+def test_black_and_white_images_beside_grey_ones_are_grey(folders):
+    images, masks = folders
+    for i in range(4):
+        with Image.open(images / f"a{i}.png") as image:
+            grey = image.convert("1" if i == 1 else "L")
+        grey.save(images / f"a{i}.png")
+    source = open_data(images, masks=masks)
+    assert infer_schema(source).channels == 1
+    assert taken(source, np.array([1])).x.max() == 255
+    for i in range(4):
+        with Image.open(images / f"a{i}.png") as image:
+            both = image.convert("L").convert("LA")
+        both.save(images / f"a{i}.png")
+    assert infer_schema(open_data(images, masks=masks)).channels == 2
+
+
+def test_weights_of_classes_that_are_nowhere_are_0():
+    y = np.array([[[0, 1, 1, 2], [0, 0, 0, 0]]] * 3, np.uint8)
+    schema = MaskedSource(y * 20, y, classes=("a", "b", "c", "d")).schema()
+    assert schema.balance() == pytest.approx((2 / 5, 1.0, 2.0, 0.0))

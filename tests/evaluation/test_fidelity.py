@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import calco
-from calco.data import ArraySource, open_data, with_classes
+from calco.data import ArraySource, Subset, open_data, with_classes
 from calco.errors import RequestError
 from calco.evaluation import evaluate, features
 from calco.evaluation.features import Extractor, LabelModel, extractor_for, label_model, read
@@ -173,6 +173,27 @@ def test_parzen_comes_with_its_controls(vae, digits):
         parzen(vae, test, train, samples=-5)
     one, again, other = (parzen(vae, test, train, samples=50, seed=seed).figures[0].value for seed in (0, 0, 1))
     assert one == again != other
+
+
+def test_samples_of_a_parzen_estimate_are_of_its_seed(vae, digits):
+    test, train = (Subset(part, np.arange(120)) for part in digits)
+    asked = []
+    given = Copies(vae, torch.rand(60, 1, 8, 8))
+    given.sample_tensor = lambda n, *, seed=0: asked.append((n, seed)) or given.samples[:n]  # type: ignore[method-assign]
+    parzen(given, test, train, samples=50, seed=7)
+    assert asked == [(50, 7)]
+    with pytest.raises(RequestError, match="2 "):
+        parzen(given, test, Subset(train, np.arange(2)), samples=50)
+
+
+def test_a_centre_without_company_stays_where_it_is():
+    x = torch.tensor([[0.0], [0.0], [10.0], [30.0], [30.0]])
+    centres = k_means(x, 5)  # two are the same: all go to the first of them, and the other stays
+    assert sorted(centres.ravel().tolist()) == [0, 0, 10, 30, 30]
+    assert k_means(x, 0).shape == (1, 1)
+    apart = torch.cat((torch.randn(40, 2), torch.randn(1, 2) + 50))
+    found = k_means(apart, 41)
+    assert torch.equal(found.sort(0).values, apart.sort(0).values)  # each is alone, and is where its only one is
 
 
 def test_the_width_of_parzen_windows_is_not_chosen_on_what_is_measured(vae, digits):

@@ -9,7 +9,7 @@ import torch
 import calco
 from calco.data import ArraySource, open_data
 from calco.errors import RequestError
-from calco.evaluation import classify, evaluate
+from calco.evaluation import classify, evaluate, use
 from calco.evaluation.use import measure_use
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -99,3 +99,43 @@ def test_the_learner_learns_images(monkeypatch):
     x, y = torch.from_numpy(digits.x[:600] / 16).float()[:, None], torch.from_numpy(digits.y[:600])
     found = classify.learned(x[:400], y[:400], x[400:])
     assert (found == y[400:]).float().mean() > 0.8
+
+
+def test_figures_are_means_over_draws_with_errors_of_their_own(parts, monkeypatch):
+    """What is learned from, by which seed, and what is made of the shares that are right."""
+    estimator, test, train = parts
+    test = ArraySource(test.x[:100], test.y[:100])
+    asked = []
+
+    def learned(x, y, new, seed):
+        asked.append((torch.bincount(y).tolist(), seed))
+        right = {80: 60 + seed**2, 160: 70 + 2 * seed**2, 40: 80 + 3 * seed}[len(x)]
+        return torch.from_numpy(test.y) ^ (torch.arange(100) >= right)
+
+    monkeypatch.setattr(use, "learned", learned)
+    alone, mixed = measure_use(Given(estimator), test, train, amounts=(20,), synthetic=40, draws=3)
+    # Real examples are repeated to be as many as samples.
+    assert asked == [(each, draw) for draw in range(3) for each in ([40, 40], [80, 80], [20, 20])]
+    assert alone.value == pytest.approx(np.mean([0.60, 0.61, 0.64]))
+    assert alone.error == pytest.approx(np.std([0.60, 0.61, 0.64], ddof=1) / 3**0.5)
+    assert mixed.value == pytest.approx(np.mean([0.70, 0.72, 0.78]))
+    assert mixed.error == pytest.approx(np.std([-0.10, -0.11, -0.08], ddof=1) / 3**0.5)  # of the difference
+    for figure in (alone, mixed):
+        assert figure.baseline == pytest.approx(0.83)
+        assert figure.baseline_name == "the same from 20 real examples of each class alone"
+        assert (figure.unit, figure.better) == ("accuracy", "higher")
+    alone, _ = measure_use(Given(estimator), test, train, amounts=(20,), synthetic=40, draws=1)
+    assert alone.error is None
+
+
+def test_it_is_said_how_many_labels_the_samples_rest_on(parts, tmp_path, monkeypatch):
+    _, test, train = parts
+    monkeypatch.setattr(use, "learned", lambda x, y, new, seed: torch.zeros(len(new), dtype=torch.long))
+    kept, other = (
+        calco.VAE(latent=1, conditional=True, training=SHORT).fit(ArraySource(train.x[:n], train.y[:n]), out=out)
+        for n, out in ((400, tmp_path / "run"), (300, None))
+    )
+    for model, said in ((kept, "; what samples had learned from 400 labelled examples"), (other, "")):
+        figures = measure_use(model, test, train, amounts=(20,), synthetic=10, draws=1)
+        assert all(figure.protocol.partition("draws")[2].startswith(said) for figure in figures)
+        assert all(("had learned" in figure.protocol) == bool(said) for figure in figures)

@@ -10,11 +10,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from calco.contract import Batch, Model, Part
 from calco.errors import RequestError
 from calco.maths import noise
+from calco.training.averaging import Average
 from calco.training.hardware import make_optimizer
 from calco.training.recipe import Training
 
@@ -34,12 +34,7 @@ class Learner:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.plain = dict(model.named_children())
         self.optimizers = {name: make_optimizer(nets, training, model.pace) for name, nets in model.players().items()}
-        self.averaged = AveragedModel(model, multi_avg_fn=self._average) if training.ema else None
-
-    def _average(self, averaged: Any, current: Any, count: Any) -> None:
-        # A young average would remember the initial weights: its decay starts low and rises to `ema`.
-        steps = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(self.training.ema, (1 + steps) / (10 + steps)))  # pyright: ignore[reportPrivateImportUsage]
+        self.averaged = Average(self.model, training.ema) if training.ema else None
 
     # -- one step ---------------------------------------------------------------------------------------------------
 
@@ -57,7 +52,7 @@ class Learner:
                 break
             self._move(player)
         if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
+            self.averaged.follow()
         return terms
 
     def _told(self, step: int, batches: list[Batch]) -> list[Batch]:
