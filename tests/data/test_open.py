@@ -19,9 +19,17 @@ def test_importing_is_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_no_verb_waits_for_what_compiles_nets():
-    code = "import sys, calco.cli.verbs, calco.report; print('torch._dynamo' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_neither_verbs_nor_training_wait_for_what_compiles_or_distributes_nets(optimizer):
+    """Each takes seconds to load, before the first step."""
+    code = f"""
+import sys
+import calco.cli.verbs, calco.report
+training = {{"steps": 2, "batch_size": 8, "precision": "fp32", "optimizer": {optimizer!r}, "ema": 0.9, "clip": 1.0}}
+calco.VAE(latent=2, width=4, training=training).fit([[0.0, 1.0], [1.0, 0.5], [2.0, 3.0]] * 10).sample(3)
+print([name for name in ("torch._dynamo", "torch.distributed.tensor") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.uint8])

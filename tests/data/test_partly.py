@@ -33,7 +33,7 @@ def test_rows_come_in_any_order_with_their_labels():
 def test_tables_with_options_of_their_own_are_one():
     one, other = table(6, ["Ely", "Bath"]), table(9, ["York", "Bath"], 1)
     source = PartlyLabelled(open_data(one, list("abcabc")), open_data(other))
-    size, town = source.plan
+    _, town = source.plan
     assert town.options == tuple(dict.fromkeys([*sorted(set(one.town)), *sorted(set(other.town))]))
     assert town.kind == open_data(one).plan[1].kind
     whole = pd.concat((one, other), ignore_index=True)

@@ -1,7 +1,9 @@
 """What the settings mean on this machine: device, precision, processes, optimisers."""
 
+import inspect
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -80,8 +82,20 @@ def make_optimizer(
             groups += [{"params": some, "weight_decay": decay, "pace": factor}] if some else []
     lr, fused = training.lr, groups[0]["params"][0].device.type != "mps"
     if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr, momentum=training.momentum, fused=fused)
+        return _uncompiled(torch.optim.SGD)(groups, lr, momentum=training.momentum, fused=fused)
     if training.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr)
+        return _uncompiled(torch.optim.RMSprop)(groups, lr)
     kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr, betas=(training.momentum, training.beta2), fused=fused)
+    return _uncompiled(kind)(groups, lr, betas=(training.momentum, training.beta2), fused=fused)
+
+
+@cache
+def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
+    """An optimiser as it was written, without what keeps torch's compiler out of it: that loads the compiler, for seconds.
+
+    Nets are compiled on request, optimisers never.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    own: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    own["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), own)

@@ -146,6 +146,8 @@ class Learner:
 
     def _prepared(self, child: nn.Module) -> nn.Module:
         """A child in low precision and distributed, unless nothing of it learns: then there are no gradients to exchange."""
+        if self.accelerator.num_processes == 1 and self.accelerator.mixed_precision == "no":
+            return child  # as it is; Accelerate would load distributed tensors to find that out, for a second or two
         learns = any(p.requires_grad for p in child.parameters())
         return self.accelerator.prepare_model(child, evaluation_mode=not learns)
 
