@@ -171,3 +171,14 @@ def test_wrong_numbers_of_labels_and_unknown_keys(folder):
     pd.DataFrame({"a": [1], "b": [2]}).to_csv(folder / "wide.csv", index=False)
     with pytest.raises(RequestError, match="a file of labels has one"):
         open_data(folder / "x.npy", labels=folder / "wide.csv")
+
+
+def test_rows_of_numbers_in_text_have_the_labels_of_a_file(tmp_path):
+    frame = pd.DataFrame({"a": [1.5, 2.5, 4.0], "b": [1.0, 0.5, 0.25]})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    (tmp_path / "y.txt").write_text("red\nblue\nred\n")
+    source = open_data(tmp_path / "x.csv", labels=tmp_path / "y.txt")
+    assert source.classes == ("blue", "red")
+    found = source.take(np.arange(3))
+    assert found.y.tolist() == [1, 0, 1]
+    assert np.array_equal(found.x, frame)

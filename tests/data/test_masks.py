@@ -559,3 +559,49 @@ def test_weights_of_classes_that_are_nowhere_are_0():
     y = np.array([[[0, 1, 1, 2], [0, 0, 0, 0]]] * 3, np.uint8)
     schema = MaskedSource(y * 20, y, classes=("a", "b", "c", "d")).schema()
     assert schema.balance() == pytest.approx((2 / 5, 1.0, 2.0, 0.0))
+
+
+def test_names_of_two_words_are_no_numbers(folders):
+    images, masks = folders
+    (masks / "classes.txt").write_text("deep water\nwet land\ndry land\n")
+    assert open_data(images, masks=masks).classes == ("deep water", "wet land", "dry land")
+    (masks / "classes.txt").write_text("1 wet land\n0 deep water\n2 dry land\n")
+    assert open_data(images, masks=masks).classes == ("deep water", "wet land", "dry land")
+    (masks / "classes.txt").write_text("1 wet land\n0 deep water\n3 dry land\n")
+    with pytest.raises(RequestError, match="skips or repeats a number"):
+        open_data(images, masks=masks)
+
+
+def test_masks_of_whole_numbers_held_as_floats_are_classes(folders):
+    images, masks = folders
+    expected = open_data(images, masks=masks)
+    for i in range(4):
+        path = masks / f"a{i}.png"
+        Image.fromarray(pixels(path).astype(np.float32)).save(path.with_suffix(".tif"))
+        path.unlink()
+    found = open_data(images, masks=masks)
+    assert found.classes == expected.classes
+    assert np.array_equal(taken(found, np.arange(4)).y, taken(expected, np.arange(4)).y)
+
+
+@pytest.mark.parametrize(
+    ("sides", "channels"), [((30,), 0), ((30,), 2), ((6, 5), 0), ((6, 5), 3), ((4, 5, 6), 0), ((4, 5, 6), 2)]
+)
+def test_a_schema_of_any_number_of_sides_is_read_again_and_marks_values(sides, channels):
+    rng = np.random.default_rng(0)
+    shape = (3, *sides, *([channels] if channels else []))
+    schema = MaskedSource(rng.normal(size=shape), rng.integers(0, 2, (3, *sides))).schema()
+    assert schema_from_json(schema.to_json()) == schema
+    known = rng.random(shape[1:]) < 0.5
+    flags = schema.flags(known).numpy()
+    assert flags.shape == schema.encode(np.zeros(shape)).shape[1:]
+    assert np.array_equal(np.moveaxis(flags, 0, -1).reshape(known.shape), known)
+
+
+def test_an_archive_of_examples_and_masks_names_their_classes(tmp_path):
+    x, y = np.random.default_rng(0).integers(0, 256, (3, 6, 5), dtype=np.uint8), np.array([[[0, 1, 1, 0, 1]] * 6] * 3)
+    np.savez(tmp_path / "scenes.npz", x=x, y=y, classes=["ground", "thing"])
+    source = open_data(tmp_path / "scenes.npz")
+    assert source.classes == ("ground", "thing")
+    assert source.describe()["about"] == "scenes.npz"
+    assert np.array_equal(taken(source, np.arange(3)).y, y)
