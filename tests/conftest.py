@@ -38,9 +38,12 @@ def alone(request, tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The nets that figures need learn briefly: for tests of everything but the figures."""
+    """The nets that figures need learn briefly, and maps are of few codes: for tests of everything but these."""
     from calco.evaluation import classify, features
+    from calco.report import likeness, sections
 
+    monkeypatch.setattr(sections, "MAPPED", 100)
+    monkeypatch.setattr(likeness, "PLACED", 50)
     for module in (classify, features):
         monkeypatch.setattr(module, "RECIPE", module.RECIPE.changed({"steps": 20, "lr_warmup": 5}))
 

@@ -283,7 +283,7 @@ def test_a_wide_bracket_is_said_to_be_one(calco, tmp_path, monkeypatch):
 
 def test_conditional_samples(calco, tmp_path):
     run = tmp_path / "run"
-    assert calco("fit", "vae", "digits", "--out", run, "--conditional", *SHORT)[0] == 0
+    assert calco("fit", "vae", "digits", "--out", run, "--conditional", *SHORT, *flags(families()["vae"]))[0] == 0
     assert calco("sample", run, "-n", "4", "--label", "7", "--out", tmp_path / "x.png")[0] == 0
     code, said = calco("sample", run, "--label", "seven", "--out", tmp_path / "x.png")
     assert code == 2

@@ -95,12 +95,14 @@ def test_images_are_tiles_side_by_side(channels):
     assert (small[:, 5::6] == 128).all()
 
 
-def test_vectors_are_a_strip_on_one_scale():
-    low, high = torch.zeros(2, 40), torch.ones(2, 40)
-    whole = pixels(pictures.grid(schema_of((40,)), [low, high]))
-    scale = whole.shape[1] // 40
-    small = whole[::scale, ::scale].astype(int)
-    assert small.shape == (6, 40, 3)
+@pytest.mark.parametrize(("width", "row", "column"), [(3, 14, 300), (40, 14, 22), (100, 9, 9), (2000, 1, 1)])
+def test_vectors_are_rows_of_cells_on_one_scale(width, row, column):
+    """As broad as the page and no higher than can be overlooked, however few numbers a vector has."""
+    low, high = torch.zeros(2, width), torch.ones(2, width)
+    whole = pixels(pictures.grid(schema_of((width,)), [low, high]))
+    small = whole[::row, ::column].astype(int)
+    assert small.shape == (6, width, 3)
+    assert np.array_equal(small.repeat(row, 0).repeat(column, 1), whole)
     dark, light = small[0, 0], small[3, 0]
     assert (small[:2] == dark).all()
     assert (small[3:5] == light).all()

@@ -20,6 +20,9 @@ from calco.runs import written_aside
 INK = "#7a8290"
 """A grey that reads on light and on dark."""
 
+ROW = 14
+"""Pixels that a vector takes in height at most, where it is drawn as a row of cells."""
+
 COLOURS = ("#3b6fd4", "#d4573b", "#2f9e6b", "#a05bd0", "#c99a1e", "#3aa6b9", "#d1498b", "#7d8a2e", "#8c6d5a", "#6b7280")
 
 
@@ -56,6 +59,7 @@ def grid(schema: Schema, rows: Sequence[Tensor]) -> str:
     else:
         low, high = (float(t) for t in np.quantile(np.concatenate([r.numpy().ravel() for r in rows]), (0.01, 0.99)))
         strips = [_heat(row, low, high) for row in rows]
+        return _png(np.concatenate(strips, 0), ROW)  # few numbers are broad cells, and not high ones
     return _png(np.concatenate(strips, 0))
 
 
@@ -116,9 +120,10 @@ def sheet(rows: Sequence[Sequence[np.ndarray]]) -> str:
     return _png(whole)
 
 
-def _png(pixels: np.ndarray) -> str:
+def _png(pixels: np.ndarray, most: int | None = None) -> str:
+    """Pixels enlarged to some 900 in width, and as much in height, or by `most` at most."""
     buffer, scale = io.BytesIO(), max(1, 900 // pixels.shape[1])
-    Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(pixels.repeat(min(scale, most or scale), 0).repeat(scale, 1)).save(buffer, "PNG", optimize=True)
     return uri(buffer.getvalue(), "png")
 
 
