@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 import calco
 from calco.data import Subset
@@ -61,6 +62,7 @@ def test_vectors_and_a_run_in_memory(tmp_path, width):
     page = (tmp_path / "page.html").read_text()
     assert ("t-SNE" in page) == (width > 2)
     assert page.count("data:image") >= 5
+    assert f"<dt>made with<dd>calco {calco.__version__}, torch {torch.__version__}" in page
 
 
 def test_a_table_has_rows_columns_pairs_and_distances(tmp_path):

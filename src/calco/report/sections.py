@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import calco
 from calco.clusters import Clusters, TooFew, find_clusters
 from calco.contract import Batch
 from calco.data import Source, Subset, TableSchema
@@ -57,7 +58,7 @@ def _trained(context: EvalContext) -> str:
         "changed from default": ", ".join(f"{k}={v}" for k, v in _changed(estimator).items()) or "nothing",
         "seed": str(settings.seed),
         "notes": " ".join(dict.fromkeys(line["note"] for line in estimator.history_ if "note" in line)) or "none",
-        "made with": f"calco {record.get('calco', '')}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
+        "made with": f"calco {record.get('calco', calco.__version__)}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
     }
     return "<dl>" + "".join(f"<dt>{k}<dd>{html.escape(v)}" for k, v in facts.items()) + "</dl>"
 
