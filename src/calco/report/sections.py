@@ -49,16 +49,17 @@ def _trained(context: EvalContext) -> str:
     estimator = context.estimator
     record = estimator.run_.record if estimator.run_ else {}
     settings, count = estimator.settings(), sum(p.numel() for p in estimator.model_.parameters())
-    data = record.get("data", {})
+    data, made = record.get("data", {}), record.get("calco", calco.__version__)
+    seconds = record.get("seconds", estimator.history_[-1].get("seconds", 0.0) if estimator.history_ else 0.0)
     facts = {
         "trained on": f"{data['n']:,} examples of {data['about']}" if data else "data in memory",
         "one example": " x ".join(str(side) for side in estimator.schema_.shape) + f" ({estimator.schema_.kind})",
         "parameters": f"{count:,}",
-        "training": f"{settings.steps:,} steps of {settings.batch_size}, {record.get('seconds', 0):,.0f} s",
+        "training": f"{settings.steps:,} steps of {settings.batch_size}, {seconds:,.0f} s",
         "changed from default": ", ".join(f"{k}={v}" for k, v in _changed(estimator).items()) or "nothing",
         "seed": str(settings.seed),
         "notes": " ".join(dict.fromkeys(line["note"] for line in estimator.history_ if "note" in line)) or "none",
-        "made with": f"calco {record.get('calco', calco.__version__)}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
+        "made with": f"calco {made}, torch {record.get('machine', {}).get('torch', torch.__version__)}",
     }
     return "<dl>" + "".join(f"<dt>{k}<dd>{html.escape(v)}" for k, v in facts.items()) + "</dl>"
 
