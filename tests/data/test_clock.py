@@ -122,6 +122,8 @@ def test_decimal_steps_stay_decimal():
     clock, _, last = clock_of(np.round(0.1 * np.arange(13), 1))
     assert clock.step == 0.1
     assert list(clock.after(last, 3)) == [1.3, 1.4, 1.5]
+    for step in (0.25, 0.375, 0.12, 1.125):  # of more digits than one
+        assert clock_of((step * np.arange(40)).astype(np.float32))[0].step == step
 
 
 def test_whole_numbers_beyond_floats_go_on_exactly():

@@ -126,6 +126,9 @@ def test_objects_in_parquet_are_held_as_in_memory(tmp_path, small, monkeypatch):
             "holes": pd.array([2**53 + 1, None, 5] * 100, "Int64"),
             "huge": np.array([2**64 - 1, 1, 2], dtype=np.uint64)[np.arange(n) % 3],
             "perhaps": pd.array([True, None, False] * 100, "boolean"),
+            "finer": pd.Series([Decimal("0.5")] * 100 + [Decimal("0.25"), Decimal("0.125")] * 100),  # later than the first part
+            "whole": (np.arange(n) % 200).astype(np.int16),
+            "half": (np.arange(n) % 250 / 4).astype(np.float32),
             "text": day.dt.strftime("%Y-%m-%d %H:%M"),
         }
     )

@@ -182,3 +182,22 @@ def test_rows_of_numbers_in_text_have_the_labels_of_a_file(tmp_path):
     found = source.take(np.arange(3))
     assert found.y.tolist() == [1, 0, 1]
     assert np.array_equal(found.x, frame)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [("x", "y"), ("data", "labels"), ("images", "labels"), ("images", "masks"), ("signal", "label"), ("alone", "")]
+)
+def test_archives_of_any_names(x, y, tmp_path):
+    masks = y == "masks"
+    belonging = (X > 99).astype(np.uint8) if masks else Y
+    np.savez(tmp_path / "a.npz", **{x: X, **({y: belonging} if y else {})})
+    source = open_data(tmp_path / "a.npz")
+    found = source.take(np.arange(6))
+    assert np.array_equal(found.x, X)
+    assert found.y is None if not y else np.array_equal(found.y, belonging)
+
+
+def test_an_archive_of_labels_and_masks_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", images=X, masks=X, labels=Y)
+    with pytest.raises(RequestError, match="labels and masks of its images: keep one"):
+        open_data(tmp_path / "a.npz")

@@ -605,3 +605,9 @@ def test_an_archive_of_examples_and_masks_names_their_classes(tmp_path):
     assert source.classes == ("ground", "thing")
     assert source.describe()["about"] == "scenes.npz"
     assert np.array_equal(taken(source, np.arange(3)).y, y)
+
+
+def test_indices_of_classes_take_no_more_memory_than_they_need():
+    y = np.array([[[0, 1], [2, 1]]] * 2)
+    assert MaskedSource(y, y).y[0].dtype == np.int16
+    assert MaskedSource(y, y, classes=[str(i) for i in range(40_000)], ignore=-1).y[0].dtype == np.int32

@@ -177,12 +177,18 @@ def test_the_census_is_read_as_a_table_with_gaps(put):
 def test_bits_in_text_or_packed(put, tmp_path):
     bits = np.random.default_rng(0).integers(0, 2, (6, 784), dtype=np.uint8)
     packed = np.packbits(bits, axis=1)
-    checked = np.sort(np.ascontiguousarray(packed).view("S98").ravel()).tobytes()
+    checks = {
+        part: np.sort(rows.copy().view("S98").ravel()).tobytes() for part, rows in (("train", packed), ("test", packed[:2]))
+    }
+    checked = checks["train"]
     text = "".join(" ".join(map(str, row)) + " \n" for row in bits.tolist()).encode()
     path = put("binarized-mnist", "binarized_mnist_valid.amat", text, checked)
     source = open_data("binarized-mnist:valid")
     assert np.array_equal(source.take(np.arange(6)).x.reshape(6, 784), bits)
     assert infer_schema(source).levels == 2
+    for part in ("train", "test"):
+        put("binarized-mnist", f"binarized_mnist_{part}.amat", text[: 784 * 4] if part == "test" else text, checks[part])
+    assert [len(part) for part in parts_of("binarized-mnist")] == [6, 2]  # the first part and the last
     assert source.describe()["open"] == {"data": "binarized-mnist:valid"}
     path.unlink()
     np.savez(path.parent / "binarized_mnist_larochelle.npz", valid=packed[::-1])  # in another order, which is no matter

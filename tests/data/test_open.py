@@ -156,3 +156,14 @@ def test_partly_labelled_parts_open_again_as_they_were(tmp_path, side):
     again = reopened(partly.describe()["open"])
     assert again.describe() == partly.describe()
     assert both(again) == both(partly)
+
+
+def test_labels_given_later_leave_all_else_as_it_was():
+    frame = pd.DataFrame({"a": np.arange(8, dtype=np.int16), "b": np.arange(8, dtype=np.int16)[::-1]})
+    for bare in (open_data("digits"), open_data(frame)):
+        y = ["one", "two"] * (len(bare) // 2) + ["two"] * (len(bare) % 2)
+        labelled = open_data(bare, y)
+        assert labelled.classes == ("one", "two")
+        for name in ("levels", "names", "dtypes", "column_labels", "about", "files"):
+            assert getattr(labelled, name) == getattr(bare, name), name
+        assert infer_schema(labelled).columns == infer_schema(bare).columns

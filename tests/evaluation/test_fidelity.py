@@ -191,9 +191,18 @@ def test_a_centre_without_company_stays_where_it_is():
     centres = k_means(x, 5)  # two are the same: all go to the first of them, and the other stays
     assert sorted(centres.ravel().tolist()) == [0, 0, 10, 30, 30]
     assert k_means(x, 0).shape == (1, 1)
-    apart = torch.cat((torch.randn(40, 2), torch.randn(1, 2) + 50))
-    found = k_means(apart, 41)
-    assert torch.equal(found.sort(0).values, apart.sort(0).values)  # each is alone, and is where its only one is
+
+
+def test_centres_are_means_of_what_is_nearest():
+    for seed in range(10):
+        x = np.random.default_rng(seed).normal(size=(12, 2)).astype(np.float32)
+        order = torch.randperm(12, generator=torch.Generator().manual_seed(0)).numpy()
+        centres = x[order[:5]]
+        for _ in range(4):
+            nearest = ((x[:, None] - centres) ** 2).sum(2).argmin(1)
+            groups = [x[nearest == i] for i in range(5)]
+            centres = np.stack([group.mean(0) if len(group) else old for group, old in zip(groups, centres, strict=True)])
+        assert np.allclose(k_means(torch.from_numpy(x), 5), centres, atol=1e-5)
 
 
 def test_the_width_of_parzen_windows_is_not_chosen_on_what_is_measured(vae, digits):

@@ -20,6 +20,8 @@ from calco.data.source import ArraySource, Source
 from calco.data.values import check_exact, check_names, labels_in, numpy_type, room
 from calco.errors import RequestError
 
+PAIRS = {"x": ("y",), "data": ("labels",), "images": ("labels", "masks"), "signal": ("label",)}
+"""Names in an archive: of examples, and of their labels or masks."""
 MAPPED_FROM, MAPPED_TABLE = 1 << 30, 1 << 28
 """An npy file, and a table in CSV or Parquet, of more bytes than this is mapped rather than read."""
 
@@ -76,7 +78,7 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, Any]:
-    """An npz file: arrays `x` and perhaps `y`, or `data` and `labels`, or one array alone."""
+    """An npz file: arrays of examples and of what belongs to them by the names of `PAIRS`, or one array alone."""
     if not zipfile.is_zipfile(path):
         raise RequestError(f"{path} is not an npz file, or it is truncated.")
     try:
@@ -84,9 +86,12 @@ def read_npz(path: Path) -> tuple[np.ndarray, Any]:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as error:  # as above
         raise RequestError(f"{path} is not a readable npz file of numbers: {error}.") from error
-    for x, y in (("x", "y"), ("data", "labels"), ("images", "labels"), ("images", "masks"), ("signal", "label")):
+    for x, others in PAIRS.items():
         if x in arrays:
-            return arrays[x], arrays.get(y)
+            found = [name for name in others if name in arrays]
+            if len(found) > 1:
+                raise RequestError(f"{path} holds {' and '.join(found)} of its {x}: keep one of them.")
+            return arrays[x], arrays[found[0]] if found else None
     if len(arrays) == 1:
         return next(iter(arrays.values())), None
     raise RequestError(f"{path} holds {', '.join(arrays)}: name the examples 'x' and the labels 'y'.")
