@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import norm
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.metrics import f1_score, r2_score, roc_auc_score
 
 import calco
 from calco.data import infer_schema, open_data
@@ -13,6 +15,7 @@ from calco.evaluation.likelihood import constant_log_prob
 from calco.evaluation.tables import (
     Grid,
     columns_apart,
+    controls,
     grid,
     independent,
     learned,
@@ -20,6 +23,7 @@ from calco.evaluation.tables import (
     privacy_figures,
     target_of,
     told_auc,
+    use_figures,
 )
 
 
@@ -142,3 +146,127 @@ def test_the_column_that_trees_predict_can_be_named():
     digits = calco.VAE(latent=2, training={"steps": 1}).fit(np.zeros((20, 3)) + np.arange(20)[:, None])
     with pytest.raises(RequestError, match="Unknown column 'a'"):
         calco.evaluate(digits, np.zeros((20, 3)) + np.arange(20)[:, None], target="a")
+
+
+def choices(n, seed):
+    """Three classes that two columns tell, one of them a choice of three options whose order says nothing, with gaps."""
+    rng = np.random.default_rng(seed)
+    kind, size = rng.integers(0, 3, n), rng.normal(size=n)
+    label = np.where(kind == 1, 2, (size > 0).astype(int))
+    label = np.where(rng.random(n) < 0.2, rng.integers(0, 3, n), label)
+    size[::7] = np.nan
+    return Grid(np.stack((kind, size, label), 1).astype(float), np.array([True, False, True]))
+
+
+def test_scores_are_those_of_trees_by_themselves():
+    known, real = choices(600, 0), choices(400, 1)
+    x, new, y, truth = known.values[:, :2], real.values[:, :2], known.values[:, 2], real.values[:, 2]
+    trees = HistGradientBoostingClassifier(categorical_features=[0], random_state=3).fit(x, y)
+    found = learned(known, real, 2, seed=3)
+    assert found["AUC"] == pytest.approx(roc_auc_score(truth, trees.predict_proba(new), multi_class="ovr", average="macro"))
+    assert found["macro-F1"] == pytest.approx(f1_score(truth, trees.predict(new), average="macro"))
+    # Two classes, one of which is coded 2.
+    some, others = (Grid(rows.values[rows.values[:, 2] != 1], rows.choice) for rows in (known, real))
+    trees = HistGradientBoostingClassifier(categorical_features=[0], random_state=0).fit(some.values[:, :2], some.values[:, 2])
+    chances = trees.predict_proba(others.values[:, :2])[:, 1]
+    assert learned(some, others, 2)["AUC"] == pytest.approx(roc_auc_score(others.values[:, 2] == 2, chances))
+    # Samples that lack a class give it no chance, and whoever tells it guesses.
+    lacking = learned(some, real, 2)
+    assert 0.5 < lacking["AUC"] < found["AUC"] - 0.1
+    # Numbers are predicted where they are known.
+    there = ~np.isnan(x[:, 1])
+    model = HistGradientBoostingRegressor(categorical_features=[0, 1], random_state=0)
+    model.fit(known.values[there][:, [0, 2]], x[there, 1])
+    seen = ~np.isnan(new[:, 1])
+    expected = r2_score(new[seen, 1], model.predict(real.values[seen][:, [0, 2]]))
+    assert learned(known, real, 1) == {"R squared": pytest.approx(expected)}
+
+
+def test_samples_of_one_class_alone_are_worth_a_guess():
+    known, real = choices(60, 0), choices(400, 1)
+    known.values[:, 2] = 1
+    truth = real.values[:, 2]
+    assert learned(known, real, 2) == {"AUC": 0.5, "macro-F1": pytest.approx(f1_score(truth, np.ones(400), average="macro"))}
+
+
+def test_columns_that_are_missing_everywhere_or_of_very_many_options_can_be_learned_from():
+    known, real = choices(700, 0), choices(700, 1)
+    for rows in (known, real):
+        rows.values[:, 1] = np.nan
+    assert learned(known, real, 2)["AUC"] > 0.6
+    assert told_auc(known, real) == pytest.approx(0.5, abs=0.1)
+    for rows in (known, real):
+        rows.values[:, 0] = np.arange(700)
+    assert 0.3 < learned(known, real, 2)["AUC"] < 0.7
+
+
+def test_columns_given_a_number_are_drawn_within_a_tenth_of_it():
+    rng = np.random.default_rng(0)
+    values = np.stack((rng.normal(size=1000), np.arange(1000.0)), 1)
+    made = independent(values, rng, 0)
+    assert np.array_equal(made[:, 0], values[:, 0])
+    order = values[:, 0].argsort()
+    for tenth in np.array_split(order, 10):
+        assert np.array_equal(np.sort(made[tenth, 1]), np.sort(values[tenth, 1]))
+        assert not np.array_equal(made[tenth, 1], values[tenth, 1])
+    few = np.stack((np.arange(1000) % 20, np.arange(1000.0)), 1)  # of few values, each by itself
+    made = independent(few, rng, 0)
+    assert np.array_equal(made[:, 1] % 20, few[:, 0])
+
+
+def test_controls_know_as_little_as_they_say(grids):
+    *_, known = grids
+    found = controls(known, 3)
+    assert list(found) == ["training rows", "columns independent", "columns independent given the target"]
+    assert found["training rows"] is known
+    alone, given = (found[name].values for name in list(found)[1:])
+    assert not np.array_equal(alone[:, 3], known.values[:, 3])
+    assert np.array_equal(given[:, 3], known.values[:, 3])
+    yes = known.values[:, 3] == 1
+    assert np.array_equal(np.sort(given[yes, 1]), np.sort(known.values[yes, 1]))
+    assert not np.array_equal(given[:, 1], known.values[:, 1])
+
+
+def test_figures_of_use_stand_beside_controls(grids):
+    schema, real, known, made = grids
+    figures = use_figures(schema, real, known, made, "so many rows")
+    assert [figure.name for figure in figures] == ["learned from samples: AUC", "learned from samples: macro-F1"]
+    for figure in figures:
+        score = figure.name.partition(": ")[2]
+        assert figure.value == learned(made, real, 3)[score]
+        assert figure.baseline == learned(known, real, 3)[score]
+        others = [
+            f"from {name} {learned(rows, real, 3)[score]:.4f}"
+            for name, rows in controls(known, 3).items()
+            if name != "training rows"
+        ]
+        assert figure.protocol.endswith("; so many rows; " + ", ".join(others))
+        assert figure.baseline_name == f"the same from training rows ({', '.join(others)})"
+        assert figure.unit == "of buys"
+
+
+def test_what_is_predicted_is_the_last_choice_of_few_options():
+    rng = np.random.default_rng(0)
+    frame = shop(600).assign(day=rng.integers(0, 30, 600).astype(str), last=rng.normal(size=600))
+    schema = infer_schema(open_data(frame))
+    assert schema.columns[target_of(schema)] == "buys"
+    assert schema.columns[target_of(schema, "size")] == "size"
+    bare = infer_schema(open_data(frame[["day", "size", "last"]]))
+    assert bare.columns[target_of(bare)] == "last"
+
+
+def test_a_single_column_has_no_pairs():
+    one = Grid(np.arange(9.0)[:, None], np.array([False]))
+    assert pairs_apart(one, one) == 0
+
+
+def test_figures_of_privacy_say_what_they_are_beside():
+    real, known, new = (torch.randn(200, 3) for _ in range(3))
+    copies, distance, member = privacy_figures(real, known, new, "rows")
+    assert (copies.unit, copies.better, copies.baseline) == ("share of samples", "lower", 0)
+    assert distance.unit.startswith("median Euclidean distance")
+    assert distance.better == "higher"
+    assert distance.value == pytest.approx(float(torch.cdist(new, known).min(1).values.median()), rel=1e-4)
+    assert distance.baseline == pytest.approx(float(torch.cdist(real, known).min(1).values.median()), rel=1e-4)
+    assert (member.better, member.baseline, member.baseline_name) == ("lower", 0.5, "chance")
+    assert member.error == pytest.approx(0.5 / 200**0.5)

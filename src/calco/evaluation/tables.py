@@ -26,6 +26,9 @@ PAIRED = 30
 PARTS = 8
 """Of about equal share, that numbers are cut into where pairs are compared."""
 
+CATEGORIES = 255
+"""Options of a choice that scikit-learn's trees take at most."""
+
 
 class Grid(NamedTuple):
     """Rows as numbers that trees and tables of counts take: choices as their index, numbers as they are; (n, columns)."""
@@ -125,9 +128,9 @@ def learned(rows: Grid, real: Grid, target: int, seed: int = 0) -> dict[str, flo
     x, choice = rows.without(target)
     new, _ = real.without(target)
     y, truth = rows.values[:, target], real.values[:, target]
-    x, y = x[~np.isnan(y)], y[~np.isnan(y)]
+    x, y = _seen(x[~np.isnan(y)]), y[~np.isnan(y)]
     new, truth = new[~np.isnan(truth)], truth[~np.isnan(truth)]
-    options: dict[str, Any] = {"categorical_features": choice & (np.nanmax(x, 0) < 255), "random_state": seed}
+    options: dict[str, Any] = {"categorical_features": _few(x, choice), "random_state": seed}
     if not real.choice[target]:
         return {"R squared": float(r2_score(truth, HistGradientBoostingRegressor(**options).fit(x, y).predict(new)))}
     if len(np.unique(y)) < 2:
@@ -141,6 +144,16 @@ def learned(rows: Grid, real: Grid, target: int, seed: int = 0) -> dict[str, flo
     else:
         auc = np.mean([roc_auc_score(truth == label, chances[:, label]) for label in here])
     return {"AUC": float(auc), "macro-F1": float(f1_score(truth, trees.predict(new), average="macro"))}
+
+
+def _seen(x: np.ndarray) -> np.ndarray:
+    """Rows for trees, which refuse a column without a value: one that is missing everywhere says as little as a constant."""
+    return np.where(np.isnan(x).all(0), 0.0, x)
+
+
+def _few(x: np.ndarray, choice: np.ndarray) -> np.ndarray:
+    """Which columns hold choices of no more options than trees can take as such: (columns,)."""
+    return choice & (np.nanmax(x, 0) < CATEGORIES)
 
 
 def independent(values: np.ndarray, rng: np.random.Generator, given: int | None = None) -> np.ndarray:
@@ -237,7 +250,8 @@ def told_auc(real: Grid, made: Grid, seed: int = 0) -> float:
         order = rng.permutation(len(rows))
         parts.append([(rows[half], np.full(len(half), label)) for half in np.array_split(order, 2)])
     (x, y), (new, truth) = ((np.concatenate(p) for p in zip(*halves, strict=True)) for halves in zip(*parts, strict=True))
-    options = {"categorical_features": real.choice & (np.nanmax(x, 0) < 255), "random_state": seed}
+    x = _seen(x)
+    options: dict[str, Any] = {"categorical_features": _few(x, real.choice), "random_state": seed}
     return float(roc_auc_score(truth, HistGradientBoostingClassifier(**options).fit(x, y).predict_proba(new)[:, 1]))
 
 
