@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import calco
 from calco.data import infer_schema, open_data, schema_from_json
+from calco.data.cells import cells_of
 from calco.data.forms import roomy
 from calco.errors import RequestError
 
@@ -418,3 +419,17 @@ def test_columns_without_names_of_their_own_are_refused(names, message, kind):
 )
 def test_dates_of_several_forms_meet_in_one_that_has_room_for_all(forms, expected):
     assert roomy(forms) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        ([1, 2.5, 3], "number", "float"),
+        ([1, Decimal("2.5"), 3], "number", "Decimal"),
+        ([datetime.datetime(2020, 1, 2), pd.Timestamp("2020-01-03")], "date", "Timestamp"),
+        ([1, 2.5, Decimal("3.5")], "number", "Decimal|float|int"),
+    ],
+)
+def test_cells_of_two_types_have_the_one_that_holds_both(values, kind, wanted):
+    for order in (values, values[::-1]):
+        assert cells_of(pd.Series(order, dtype=object), kind).type == wanted

@@ -1,6 +1,7 @@
 """Figures of segmentation against scikit-learn's, and what is said of classes that are nowhere."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,4 +174,5 @@ def test_the_constant_of_the_baseline_is_the_commonest_class_of_the_training_dat
 
 def test_ignored_places_are_those_of_the_mask():
     assert IGNORED == -1
-    assert (squares(1).take(np.array([0])).y[0, 0] == IGNORED).all()
+    found: Any = squares(1).take(np.array([0]))
+    assert (found.y[0, 0] == IGNORED).all()

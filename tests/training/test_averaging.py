@@ -34,7 +34,8 @@ def test_averages_and_buffers_are_those_of_pytorch(decay):
     average = Average(model, decay)
 
     def rule(own, other, count):
-        torch._foreach_lerp_(own, other, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+        for one, new in zip(own, other, strict=True):
+            one.lerp_(new, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
     expected = AveragedModel(copy.deepcopy(model), multi_avg_fn=rule)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.5)
