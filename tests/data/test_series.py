@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import calco
 from calco.data import Subset, infer_schema, open_data, reopened, schema_from_json, split
+from calco.data.channels import common_dtype
 from calco.data.clock import Clock
 from calco.data.recordings import series
 from calco.data.series import carried
@@ -537,3 +538,41 @@ def test_what_is_opened_again_is_what_was_opened(tmp_path_factory, data):
     assert again.describe() == source.describe()
     assert np.array_equal(again.take(np.arange(len(again))).x, source.take(np.arange(len(source))).x, equal_nan=True)
     assert again.plan == source.plan
+
+
+def test_labels_of_recordings_in_a_file_are_read_again(tmp_path):
+    waves = np.random.default_rng(0).normal(size=(6, 20, 2))
+    np.save(tmp_path / "x.npy", waves)
+    (tmp_path / "y.txt").write_text("a\nb\n" * 3)
+    source = open_data(tmp_path / "x.npy", window=8, stride=4, labels=tmp_path / "y.txt")
+    assert source.classes == ("a", "b")
+    again = open_data(**source.describe()["open"])
+    assert again.classes == ("a", "b")
+    assert again.describe() == source.describe()
+    given = open_data(tmp_path / "x.npy", ["a", "b"] * 3, window=8)
+    assert given.describe()["open"] is None  # nothing says where these labels are
+    assert open_data(tmp_path / "x.npy", window=8).describe()["open"]["data"] == str(tmp_path / "x.npy")
+
+
+def test_labels_of_a_named_recording_are_refused_not_dropped():
+    with pytest.raises(RequestError, match="stocks is one recording"):
+        open_data("stocks", ["a"] * 5, window=8)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "wanted"),
+    [
+        (["int8", "int8"], "int8"),
+        (["int8", "int16"], "int16"),
+        (["int64", "float32"], "float64"),
+        (["Int8", "Int8"], "Int8"),
+        (["Int8", "int8"], "Int8"),
+        (["Int8", "Int16"], "Int16"),
+        (["UInt8", "uint16"], "UInt16"),
+        (["boolean", "bool"], "boolean"),
+        (["Float32", "Int8"], "Float32"),
+        (["Int64", "float64"], "Float64"),
+    ],
+)
+def test_recordings_of_several_dtypes_meet_where_there_is_room(dtypes, wanted):
+    assert common_dtype([pd.api.types.pandas_dtype(dtype) for dtype in dtypes]) == wanted

@@ -236,3 +236,31 @@ def test_a_constant_column_stays_constant(value):
     x = schema.encode(frame)
     assert schema.decode(x)["land"].equals(frame["land"])
     assert np.isfinite(schema.log_dets(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("knots", lambda column: column["knots"][::-1]),
+        ("knots", lambda column: [column["knots"][0]] * len(column["knots"])),
+        ("knots", lambda column: column["knots"][:-1]),
+        ("places", lambda column: column["places"][::-1]),
+        ("places", lambda column: []),
+        ("places", lambda column: [None] * len(column["places"])),
+        ("knots", lambda column: [float("nan"), *column["knots"][1:]]),
+        ("unseen", lambda column: 1.0),
+        ("kind", lambda column: "sound"),
+        ("name", lambda column: 3),
+    ],
+)
+def test_every_field_of_a_tampered_column_is_checked(field, value):
+    schema = infer_schema(open_data(people(300)))
+    good = json.loads(json.dumps(schema.to_json()))
+    assert schema_from_json(good) == schema
+    (column,) = (column for column in good["coded"] if column["name"] == "wage")
+    assert len(column["knots"]) > 2
+    column[field] = value(column)
+    with pytest.raises(RequestError):
+        schema_from_json(good)
+    with pytest.raises(RequestError):
+        schema_from_json({**good, "coded": []})

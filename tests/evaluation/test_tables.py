@@ -19,6 +19,7 @@ from calco.evaluation.tables import (
     grid,
     independent,
     learned,
+    pair_distances,
     pairs_apart,
     privacy_figures,
     target_of,
@@ -270,3 +271,27 @@ def test_figures_of_privacy_say_what_they_are_beside():
     assert distance.baseline == pytest.approx(float(torch.cdist(real, known).min(1).values.median()), rel=1e-4)
     assert (member.better, member.baseline, member.baseline_name) == ("lower", 0.5, "chance")
     assert member.error == pytest.approx(0.5 / 200**0.5)
+
+
+def test_pairs_are_compared_by_their_joint_shares():
+    """Numbers are cut at eighths of the real ones, and what is missing is a part of its own."""
+    rng = np.random.default_rng(0)
+    real, made = (np.stack((rng.normal(size=n), rng.integers(0, 3, n), rng.exponential(size=n)), 1) for n in (400, 300))
+    for values in (real, made):
+        values[rng.random(len(values)) < 0.2, 0] = np.nan
+    parts = []
+    for column in range(3):
+        if column == 1:
+            parts.append((real[:, 1], made[:, 1]))
+            continue
+        cuts = np.nanquantile(real[:, column], np.arange(1, 8) / 8)
+        parts.append(tuple(np.where(np.isnan(v), 99, (v[:, None] >= cuts).sum(1)) for v in (real[:, column], made[:, column])))
+    expected = {}
+    for i in range(3):
+        for j in range(i):
+            shares = [pd.Series(list(zip(parts[i][k], parts[j][k], strict=True))).value_counts(normalize=True) for k in (0, 1)]
+            expected[i, j] = 0.5 * shares[0].subtract(shares[1], fill_value=0).abs().sum()
+    choice = np.array([False, True, False])
+    assert pair_distances(Grid(real, choice), Grid(made, choice)) == pytest.approx(expected)
+    empty = Grid(np.where([True, False, False], np.nan, real), choice)  # a column without a value
+    assert pair_distances(empty, empty) == dict.fromkeys(expected, 0.0)

@@ -234,6 +234,8 @@ def _open_series(data: Any, y: Any, part: str, labels: Any, options: dict[str, A
     stem, _, own_part = str(data).partition(":")
     if stem in SETS and not Path(data).exists():
         _no_text(str(data), dialect)
+        if y is not None:
+            raise RequestError(f"{stem} is one recording, and its parts have no labels: leave them out.")
         return SETS[stem].open(own_part or part, **options)
     again = {**options, "data": str(Path(data).resolve()), "actions": list(options["actions"]), **dialect.given()}
     again |= {"labels": str(Path(labels).resolve())} if labels is not None else {}
