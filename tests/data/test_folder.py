@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from calco.data import contents, open_data
+from calco.data import contents, infer_schema, open_data
 from calco.data import folder as module
 from calco.errors import RequestError
 
@@ -190,3 +190,28 @@ def test_a_folder_goes_to_another_process(tmp_path):
     mine, theirs = (one.take(np.arange(12)) for one in (source, again))
     assert np.array_equal(mine.x, theirs.x)
     assert list(mine.y) == list(theirs.y) == list(range(12))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_images_are_fitted_converted_and_left_out_alike_in_memory_and_from_disk(in_memory, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "IN_MEMORY", 1 << 30 if in_memory else 0)
+    rng, root = np.random.default_rng(0), tmp_path / "pictures"
+    for i, sides in enumerate(((12, 9), (8, 8), (20, 30), (7, 5))):
+        path = root / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*sides, 3), dtype=np.uint8)).save(path)
+    (root / "a/broken.png").write_bytes(b"no image")
+    source = open_data(root, size=(6, 10), mode="L", skip_corrupt=True)
+    found = source.take(np.array([3, 0, 2]))
+    assert found.x.shape == (3, 6, 10)
+    assert found.x.dtype == np.uint8
+    assert infer_schema(source).shape == (1, 6, 10)
+    assert source.classes == ("a", "b")
+    told = source.describe()
+    assert told["skipped"] == ["a/broken.png"]
+    again = open_data(**told["open"])
+    assert again.describe() == told
+    assert np.array_equal(again.take(np.array([3, 0, 2])).x, found.x)
+    with Image.open(root / "a/0.png") as image:
+        expected = np.asarray(ImageOps.fit(image.convert("L"), (10, 6), Image.Resampling.BICUBIC))
+    assert np.array_equal(source.take(np.array([0])).x[0], expected)
