@@ -26,6 +26,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("calco")
 
 
+def pytest_collection_modifyitems(items):
+    """What takes long comes first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def alone(request, tmp_path_factory, monkeypatch):
     """No test sees another's cache or random numbers."""

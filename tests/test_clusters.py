@@ -65,6 +65,7 @@ def test_one_seed_gives_the_same_clusters_of_a_graph_whatever_came_before():
     assert np.array_equal(found[0], found[3])
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_report_shows_what_was_asked_for(tmp_path, capsys, monkeypatch):
     from calco.cli import main
 

@@ -149,6 +149,7 @@ def test_the_use_of_samples_is_measured_when_it_is_asked_for_later(tmp_path):
     assert "given its label" in later[later["figure"] == "log likelihood"]["unit"].item()
 
 
+@pytest.mark.long
 def test_several_at_once_are_what_they_are_one_by_one(tmp_path):
     x = np.random.default_rng(0).normal(size=(300, 5))  # vectors need no nets to be measured by
     alone = calco.compare(x, models()[:2], 30)

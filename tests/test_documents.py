@@ -19,6 +19,7 @@ def test_examples_run(path, capsys):
     assert "nats" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) >= 2

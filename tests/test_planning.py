@@ -33,6 +33,7 @@ def test_the_best_plan_is_found(method, least):
     assert np.array_equal(found, again)
 
 
+@pytest.mark.long
 def test_a_model_of_random_play_swings_up_a_pendulum():
     """Upright throughout is 0, random play some -1,200; well trained it comes to -130 from here."""
     training = {"steps": 2000, "batch_size": 128, "ema": 0.99, "lr": 3e-3}

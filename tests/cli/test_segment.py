@@ -117,7 +117,7 @@ def test_wrong_requests(calco, run, folders, tmp_path):  # noqa: F811
 @pytest.mark.parametrize("operator", sorted({*OPERATORS, *UPSAMPLINGS}))
 @pytest.mark.parametrize("dims", [1, 2])
 def test_pictures_of_operators(calco, operator, dims, tmp_path):  # noqa: F811
-    code, said = calco("explain", operator, "--dims", dims, "--size", "3", "--out", tmp_path / "picture.png")
+    code, said = calco("explain", operator, "--dims", dims, "--size", "2", "--out", tmp_path / "picture.png")
     assert code == 0, said
     assert min(pixels(tmp_path / "picture.png")[0].shape[:2]) > 300
 

@@ -29,6 +29,7 @@ def mixture(n=4000, seed=0):
     return MODES[rng.integers(0, 8, n)] + rng.normal(0, 0.15, (n, 2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_the_default_recipe_covers_every_mode(seed):
     gan = calco.GAN(training={"seed": seed, "steps": 2000}).fit(mixture())  # not all its steps, to save time
