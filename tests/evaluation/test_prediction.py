@@ -1,5 +1,8 @@
 """Figures of predictions, against scikit-learn's and by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -8,7 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 import calco
 from calco.data import measured, open_data
 from calco.evaluation import EvalContext
-from calco.evaluation.prediction import prediction_figures
+from calco.evaluation.prediction import _of_values, prediction_figures
 from calco.report import write_report
 
 DIGITS = load_digits()
@@ -31,6 +34,9 @@ def test_classes():
     shares = (np.bincount(Y[:400], minlength=10) + 1) / 410
     assert found["log loss"].baseline == pytest.approx(-np.log(shares[truth]).mean())
     assert found["accuracy"].baseline == pytest.approx((truth == shares.argmax()).mean())
+    losses = -np.log((p / p.sum(1, keepdims=True))[np.arange(200), truth])
+    assert found["log loss"].error == pytest.approx(losses.std() / 200**0.5, rel=0.01)
+    assert found["log loss"].baseline_name == "the shares of the classes in the training data, one of each added"
     assert prediction_figures(EvalContext(model, open_data(X[400:600]), train)) == []
 
 
@@ -84,3 +90,28 @@ def test_labels_that_are_values_are_no_classes(tmp_path):
     assert not measured(few)
     assert measured(open_data(x, y))
     assert not measured(open_data(x, [f"row {i}" for i in range(800)]))
+
+
+def test_values_by_hand():
+    """Errors of a mean, of its root, and of a ratio over examples drawn anew."""
+    rng = np.random.default_rng(0)
+    truth, guess = rng.normal(3, 2, 400), rng.normal(3, 2, 400)
+    guess = truth + 0.5 * (guess - truth)
+    test, train = (
+        open_data(rng.normal(size=(400, 3)), truth),
+        open_data(rng.normal(size=(50, 3)), np.full(50, 2.5) + np.arange(50)),
+    )
+    model: Any = SimpleNamespace(predict=lambda source: guess, model_=SimpleNamespace(classes=0), run_=None)
+    squared, error = (found := by_name(_of_values(EvalContext(model, test, train), "so"))).values()
+    assert list(found) == ["R squared", "error of values"]
+    wrong, base = (guess - truth) ** 2, (truth - (2.5 + 24.5)) ** 2
+    assert squared.value == pytest.approx(1 - wrong.sum() / base.sum())
+    drawn = [1 - wrong[some].sum() / base[some].sum() for some in rng.integers(0, 400, (500, 400))]
+    assert squared.error == pytest.approx(np.std(drawn), rel=0.2)
+    assert (squared.unit, squared.better, squared.baseline) == ("", "higher", 0)
+    assert error.value == pytest.approx(wrong.mean() ** 0.5)
+    roots = [wrong[some].mean() ** 0.5 for some in rng.integers(0, 400, (500, 400))]
+    assert error.error == pytest.approx(np.std(roots), rel=0.15)
+    assert error.baseline == pytest.approx(base.mean() ** 0.5)
+    assert error.baseline_name == squared.baseline_name == "the mean of the training data always"
+    assert (error.unit, error.better) == ("unit of the labels", "lower")
