@@ -195,6 +195,7 @@ def test_a_folder_goes_to_another_process(tmp_path):
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_images_are_fitted_converted_and_left_out_alike_in_memory_and_from_disk(in_memory, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "IN_MEMORY", 1 << 30 if in_memory else 0)
+    monkeypatch.setenv("CALCO_CACHE", str(tmp_path / "cache"))  # or what the other way has decoded would be taken
     rng, root = np.random.default_rng(0), tmp_path / "pictures"
     for i, sides in enumerate(((12, 9), (8, 8), (20, 30), (7, 5))):
         path = root / "ab"[i % 2] / f"{i}.png"
