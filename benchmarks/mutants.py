@@ -10,6 +10,7 @@ recorded with what was changed; `explained` keeps, from run to run, why one that
 """
 
 import ast
+import difflib
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,7 @@ def outcomes() -> dict[str, str]:
     return {name: outcome for name, outcome in found.items() if outcome != "not checked"}
 
 
-def change(name: str) -> str:
-    """The lines that a mutant removes and adds."""
-    lines = [line for line in mutmut("show", name).splitlines() if re.match(r"[-+](?![-+])", line)]
-    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
-
-
+@cache
 def spans(path: Path) -> dict[str, tuple[int, int]]:
     """Functions and methods of a file: the lines from first, decorators included, up to last of each, from 0."""
     found = {}
@@ -77,8 +74,17 @@ def with_mutant(name: str) -> tuple[Path, str]:
     return file, "\n".join([*text[:first], *lines, *text[last:], ""])
 
 
+def change(name: str) -> str:
+    """The lines that a mutant removes and adds."""
+    file, text = with_mutant(name)
+    lines = difflib.unified_diff(file.read_text().splitlines(), text.splitlines(), n=0, lineterm="")
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines if re.match(r"[-+](?![-+])", line))
+
+
 def mistyped(names: list[str]) -> set[str]:
     """Those of the mutants that the type checker refuses."""
+    if not names:  # a checker that is told of no file looks at all
+        return set()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         shutil.copytree(SOURCES, root / SOURCES)

@@ -37,7 +37,7 @@ from calco.maths import noise
 from calco.maths.likelihoods import Likelihood, make_likelihood
 from calco.maths.mixed import Mixed
 from calco.maths.seeding import seeded
-from calco.runs import DataName, Run
+from calco.runs import DataName, Run, duration_of
 from calco.training import Diverged, Interrupted, Report, Training, check_type, train
 from calco.verbs import Verbs, can, chunk_of, device_of
 
@@ -316,8 +316,7 @@ class Estimator(TransformerMixin, Verbs, auto_wrap_output_keys=None):
         self.model_, self.schema_, self.run_ = model, schema, run
         self.history_ = run.history() if run else lines
         if run is not None and int(os.environ.get("RANK", "0")) == 0:
-            seconds = next((line["seconds"] for line in reversed(self.history_) if "seconds" in line), 0.0)
-            run.save_model(model.state_dict(), status=status, seconds=seconds)
+            run.save_model(model.state_dict(), status=status, seconds=duration_of(self.history_))
 
     def _some(self, source: Source, schema: Schema, settings: Training, model: Model) -> Iterator[Batch]:
         """Training examples for `conclude`, the same ones every time."""

@@ -95,6 +95,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) else value
 
 
+def duration_of(history: list[dict[str, Any]]) -> float:
+    """Seconds that a training took which told these lines; 0 where none says."""
+    return next((line["seconds"] for line in reversed(history) if "seconds" in line), 0.0)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 

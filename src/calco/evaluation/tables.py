@@ -130,7 +130,7 @@ def learned(rows: Grid, real: Grid, target: int, seed: int = 0) -> dict[str, flo
     y, truth = rows.values[:, target], real.values[:, target]
     x, y = _seen(x[~np.isnan(y)]), y[~np.isnan(y)]
     new, truth = new[~np.isnan(truth)], truth[~np.isnan(truth)]
-    options: dict[str, Any] = {"categorical_features": _few(x, choice), "random_state": seed}
+    options = _options(x, choice, seed)
     if not real.choice[target]:
         return {"R squared": float(r2_score(truth, HistGradientBoostingRegressor(**options).fit(x, y).predict(new)))}
     if len(np.unique(y)) < 2:
@@ -151,9 +151,9 @@ def _seen(x: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(x).all(0), 0.0, x)
 
 
-def _few(x: np.ndarray, choice: np.ndarray) -> np.ndarray:
-    """Which columns hold choices of no more options than trees can take as such: (columns,)."""
-    return choice & (np.nanmax(x, 0) < CATEGORIES)
+def _options(x: np.ndarray, choice: np.ndarray, seed: int) -> dict[str, Any]:
+    """Of trees: a choice of more options than they can take as such is a number to them."""
+    return {"categorical_features": choice & (np.nanmax(x, 0) < CATEGORIES), "random_state": seed}
 
 
 def independent(values: np.ndarray, rng: np.random.Generator, given: int | None = None) -> np.ndarray:
@@ -251,8 +251,8 @@ def told_auc(real: Grid, made: Grid, seed: int = 0) -> float:
         parts.append([(rows[half], np.full(len(half), label)) for half in np.array_split(order, 2)])
     (x, y), (new, truth) = ((np.concatenate(p) for p in zip(*halves, strict=True)) for halves in zip(*parts, strict=True))
     x = _seen(x)
-    options: dict[str, Any] = {"categorical_features": _few(x, real.choice), "random_state": seed}
-    return float(roc_auc_score(truth, HistGradientBoostingClassifier(**options).fit(x, y).predict_proba(new)[:, 1]))
+    trees = HistGradientBoostingClassifier(**_options(x, real.choice, seed))
+    return float(roc_auc_score(truth, trees.fit(x, y).predict_proba(new)[:, 1]))
 
 
 # -- privacy ------------------------------------------------------------------------------------------------------------

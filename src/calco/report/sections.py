@@ -20,7 +20,7 @@ from calco.report.likeness import autocorrelations_drawn, columns_drawn, distanc
 from calco.report.pictures import cells, curves, grid, legend, picture, scatter, sheet
 from calco.report.rows import rows_table
 from calco.report.segments import CASES, classes_of, extremes, panels
-from calco.runs import read_json
+from calco.runs import duration_of, read_json
 from calco.training import check_type
 
 SHOWN = 10
@@ -50,12 +50,11 @@ def _trained(context: EvalContext) -> str:
     record = estimator.run_.record if estimator.run_ else {}
     settings, count = estimator.settings(), sum(p.numel() for p in estimator.model_.parameters())
     data, made = record.get("data", {}), record.get("calco", calco.__version__)
-    seconds = record.get("seconds", estimator.history_[-1].get("seconds", 0.0) if estimator.history_ else 0.0)
     facts = {
         "trained on": f"{data['n']:,} examples of {data['about']}" if data else "data in memory",
         "one example": " x ".join(str(side) for side in estimator.schema_.shape) + f" ({estimator.schema_.kind})",
         "parameters": f"{count:,}",
-        "training": f"{settings.steps:,} steps of {settings.batch_size}, {seconds:,.0f} s",
+        "training": f"{settings.steps:,} steps of {settings.batch_size}, {duration_of(estimator.history_):,.0f} s",
         "changed from default": ", ".join(f"{k}={v}" for k, v in _changed(estimator).items()) or "nothing",
         "seed": str(settings.seed),
         "notes": " ".join(dict.fromkeys(line["note"] for line in estimator.history_ if "note" in line)) or "none",
