@@ -213,6 +213,9 @@ def test_numbers_are_no_dates():
     frame = pd.DataFrame({"c": over(20200101, 20210101), "d": over("x", "y")})
     with pytest.raises(RequestError, match="is to be a date, and holds numbers"):
         open_data(frame, columns={"c": "date"})
+    for days in (DAY, DAY.tz_localize("Europe/Rome")):
+        with pytest.raises(RequestError, match="is to be a number, and holds dates"):
+            open_data(frame.assign(c=days), columns={"c": "number"})
 
 
 def test_dates_finer_than_a_microsecond_are_counted():

@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import calco
@@ -24,6 +26,7 @@ def late(n=300):
     frame["soon"] = ["2020-01-01"] * 100 + ["soon"] * 200
     frame["day"] = ["2020-01-01", "2020-01-01T10:00:00", "0001-05-01T10:00:00.25", "2021-03-01T10:00:00+02:00"] * 75
     frame["level"] = [None, *([1, 2, 10] * 100)][:n]
+    frame["then"] = [None] * 64 + [*range(4)] * 59  # from the second part on
     return frame
 
 
@@ -142,8 +145,73 @@ def test_objects_in_parquet_are_held_as_in_memory(tmp_path, small, monkeypatch):
     pd.testing.assert_frame_equal(schema.decode(schema.encode(found.take(np.arange(n)).x)), pd.read_parquet(path))
 
 
-def test_keys_beyond_float64_are_refused_from_mapped_tables_too(tmp_path, small):
+def same_learned(path, monkeypatch, **kinds):
+    """The columns of a table, mapped and in memory the same, as are the rows that a model makes of them."""
+    found = open_data(str(path), columns=kinds)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAPPED_TABLE", 2**30)
+        wanted = open_data(str(path), columns=kinds)
+    schema, other = infer_schema(found), infer_schema(wanted)
+    assert schema.coded == other.coded
+    x = schema.encode(found.take(np.arange(len(found))).x)
+    assert x.equal(other.encode(wanted.take(np.arange(len(found))).x))
+    pd.testing.assert_frame_equal(schema.decode(x), other.decode(x))
+    return schema.decode(x)
+
+
+ROW = np.arange(300)
+DAYS = np.datetime64("2020-01-01", "us") + ROW % 5 * np.timedelta64(1, "D")
+ARROW = [
+    (pa.int64(), ROW % 5),
+    (pa.uint8(), ROW % 5),
+    (pa.bool_(), ROW % 2 == 0),
+    (pa.date32(), DAYS.astype("datetime64[D]")),
+    (pa.timestamp("us"), DAYS),
+    (pa.timestamp("us", "Europe/Rome"), DAYS),
+    (pa.decimal128(9, 2), np.array([Decimal(i % 5) / 4 for i in range(300)])),
+]
+
+
+@pytest.mark.parametrize("gone", [slice(0), slice(70, 80), slice(0, 64), slice(0, 70), slice(128, 192), slice(None, None, 7)])
+@pytest.mark.parametrize(("kind", "values"), ARROW, ids=[str(kind) for kind, _ in ARROW])
+def test_columns_with_gaps_are_held_as_in_memory(kind, values, gone, tmp_path, small, monkeypatch):
+    """Parts without a value, with some and with all of them have dtypes of their own, where nothing says that of pandas."""
+    cells = values.tolist()
+    cells[gone] = [None] * len(cells[gone])
+    pq.write_table(pa.table({"c": pa.array(cells, kind), "d": ["x", "y"] * 150}), tmp_path / "t.parquet")
+    same_learned(tmp_path / "t.parquet", monkeypatch)
+    same_learned(tmp_path / "t.parquet", monkeypatch, c="choice")
+    if pa.types.is_boolean(kind):
+        same_learned(tmp_path / "t.parquet", monkeypatch, c="number")
+
+
+def test_a_choice_of_numbers_may_have_one_in_the_first_row_alone(tmp_path, small, monkeypatch):
+    pd.DataFrame({"c": [7, *[1, 2, 3] * 100], "d": ["x", *["x", "y"] * 150]}).to_parquet(tmp_path / "t.parquet")
+    found = same_learned(tmp_path / "t.parquet", monkeypatch, c="choice")
+    assert found["c"].tolist() == [7, *[1, 2, 3] * 100]
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_categories_of_a_part_without_a_value_are_kept(without, tmp_path, small, monkeypatch):
+    codes, texts = [[0, 1] * 32, [0, 1] * 32], [["a", "b"], ["z", "b"]]
+    codes[without] = [None] * 64
+    parts = [pa.DictionaryArray.from_arrays(pa.array(c, pa.int8()), pa.array(t)) for c, t in zip(codes, texts, strict=True)]
+    table = pa.table({"c": pa.chunked_array(parts), "d": ["x", "y"] * 64})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=64)
+    found = same_learned(tmp_path / "t.parquet", monkeypatch)
+    assert list(found["c"].cat.categories) == ["a", "b", "z"]
+
+
+def test_dates_finer_than_a_microsecond_are_counted_over_all_parts(tmp_path, small):
+    days = pd.Timestamp("2020-01-01").as_unit("ns") + pd.to_timedelta(ROW % 3, "ns")
+    pd.DataFrame({"c": days, "d": ["x", "y"] * 150}).to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(UserWarning, match="column c holds 200 dates finer than a microsecond"):
+        open_data(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_keys_beyond_float64_are_refused_from_mapped_tables_too(dtype, tmp_path, small):
     path = tmp_path / "keys.parquet"
-    pd.DataFrame({"key": 2**60 + 7 * np.arange(300) ** 2, "b": ["x", "y"] * 150}).to_parquet(path)
+    pd.DataFrame({"key": (2**60 + 7 * np.arange(300) ** 2).astype(dtype), "b": ["x", "y"] * 150}).to_parquet(path)
     with pytest.raises(RequestError, match=r"numbers that float64 cannot tell from others \(row"):
         open_data(str(path))

@@ -161,6 +161,39 @@ def test_windows_come_back_as_they_went_in():
     assert np.allclose(schema.log_dets(x), -5 * np.log(schema.scale).sum())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": ["a"]},
+        {"names": ["a", "b", 3]},
+        {"actions": [1]},
+        {"mean": [0.0, None, 1.0]},
+        {"scale": [1.0, 0.0, 1.0]},
+        {"high": [1.0, 1.0, -1e9]},
+        {"length": 1},
+        {"length": 5.0},
+        {"stride": 0},
+        {"missing": [False, "no", False]},
+        {"frame": 1},
+        {"dtypes": ["float64", "float64", "datetime64[us]"]},
+        {"grain": [1.0]},
+        {"grain": [0.0, 0.0, -1.0]},
+        {"time": ["t", "date", 0.0, ""]},
+        {"time": ["t", "date", float("inf"), ""]},
+        {"time": ["t", "date", 1.0, "M-40"]},
+        {"time": [1, "date", 1.0, ""]},
+        {"time": ["t", "date", 1.0]},
+        dict.fromkeys(("names", "dtypes", "mean", "scale", "low", "high", "missing"), []),
+    ],
+)
+def test_every_field_of_a_tampered_schema_is_checked(change):
+    schema = infer_schema(series(recording().assign(t=pd.date_range("2024", periods=60)), window=5, time="t"))
+    good = json.loads(json.dumps(schema.to_json()))
+    assert schema_from_json(good) == schema
+    with pytest.raises(RequestError, match="damaged or was edited"):
+        schema_from_json({**good, **change})
+
+
 def test_the_scale_is_that_of_the_training_part():
     source = series(recording(), window=5)
     train, _ = split(source, 0.5, 0)

@@ -251,6 +251,9 @@ def test_a_constant_column_stays_constant(value):
         ("unseen", lambda column: 1.0),
         ("kind", lambda column: "sound"),
         ("name", lambda column: 3),
+        ("cells", lambda column: {**column["cells"], "dtype": "sound"}),
+        ("cells", lambda column: {**column["cells"], "type": "list"}),
+        ("cells", lambda column: {**column["cells"], "form": 2}),
     ],
 )
 def test_every_field_of_a_tampered_column_is_checked(field, value):
@@ -264,3 +267,12 @@ def test_every_field_of_a_tampered_column_is_checked(field, value):
         schema_from_json(good)
     with pytest.raises(RequestError):
         schema_from_json({**good, "coded": []})
+
+
+def test_a_column_with_bins_has_values_in_them():
+    content = json.loads(json.dumps(infer_schema(open_data(people(300))).to_json()))
+    (column,) = (column for column in content["coded"] if column["name"] == "age")
+    assert (column["bins"], column["knots"]) == (0, [])
+    column["bins"] = 5
+    with pytest.raises(RequestError, match="sizes make no sense"):
+        schema_from_json(content)

@@ -76,9 +76,10 @@ class Cells:
 
     def sound(self) -> bool:
         """Whether values can be held so."""
-        values = [read(text, kind) for text, kind in zip(self.texts, self.types, strict=True)]
+        for text, kind in zip(self.texts, self.types, strict=True):
+            read(text, kind)
         strings = all(isinstance(v, str) for v in (self.dtype, self.arrow, self.type, self.gap, self.form))
-        return strings and self.pandas is not None and len(values) == len(self.texts) and not self.unheld
+        return strings and self.pandas is not None and not self.unheld
 
     def _series(self, values: Sequence[Any], gone: np.ndarray | None = None) -> Any:
         """Values as a column, those that are `gone` missing."""

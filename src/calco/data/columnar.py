@@ -17,6 +17,8 @@ from calco.errors import RequestError
 
 ROWS = 1 << 18
 """Rows read at once."""
+GAPLESS = {"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+"""Dtypes that have no room for what is missing: a part with a gap has another one."""
 MOST = 100_000
 """Different texts of a column at most: more are free text or a key."""
 
@@ -53,7 +55,7 @@ class Gathered:
         """
         gone = values.isna()
         self.missing |= bool(gone.any())
-        if not gone.all():
+        if len(getattr(values.dtype, "categories", ())) or not gone.all():  # categories count without a value
             kind = self._kind(values.dropna())
             if self.kind and kind != self.kind:
                 raise Changed(self.name)
@@ -82,8 +84,11 @@ class Gathered:
         """How the cells of the column would be held in memory."""
         if self.cells is None:
             return None
-        dtype = self.dtype()
-        return dataclasses.replace(self.cells, dtype=dtype, gap=(self.gap or "float") if dtype == "object" else "")
+        dtype, kind = self.dtype(), self.cells.type
+        if dtype != "object":
+            return dataclasses.replace(self.cells, dtype=dtype, gap="")
+        kind = kind or ("bool" if self.kind == "number" else "")  # that of parts without a gap
+        return dataclasses.replace(self.cells, dtype=dtype, type=kind, gap=self.gap or "float")
 
     def _kind(self, present: Any) -> str:
         """What values without missing ones are: number, date or text."""
@@ -92,14 +97,15 @@ class Gathered:
         dtype = present.dtype
         if dtype.kind == "m":
             raise RequestError(f"The column {self.name} holds durations: turn them into numbers, such as seconds.")
-        if self.text or dtype.kind == "b" or isinstance(dtype, pd.CategoricalDtype):
+        holds = "floating" if dtype.kind in "iuf" else pd.api.types.infer_dtype(present)
+        if self.text or isinstance(dtype, pd.CategoricalDtype) or (holds == "boolean" and self.named != "number"):
             return "text"
-        if dtype.kind in "iuf" or pd.api.types.infer_dtype(present) in ("decimal", "integer", "floating"):
+        if dtype.kind in "iuf" or (holds in ("boolean", "decimal", "integer", "floating") and self.named != "choice"):
             return "number"
-        if dtype.kind == "M":
-            return "date"
         if self.named not in ("", "date"):
             return "text"
+        if dtype.kind == "M":
+            return "date"
         # One value is cheap to look at; where it is a date, all are tried.
         return "date" if are_dates(present.head(1)) and are_dates(present) else "text"
 
@@ -144,9 +150,7 @@ class Gathered:
         codes = np.memmap(self.file, np.int32, "r", shape=(self.rows,))
         if self.dtypes == {"bool"} and not self.missing:
             return pd.Series(_filled(codes, np.bool_, np.array([text == "True" for text in self.codes])), copy=False)
-        own = any(dtype.startswith("category") for dtype in self.dtypes)
-        order = list(self.codes) if own or self.cells is None else list(self.cells.texts)
-        return _categorical(codes, list(self.codes), order)
+        return _categorical(codes, list(self.codes), list(self.cells.texts if self.cells else ()))
 
     def _numbers(self) -> Any:
         """Whole numbers where all are, else float64; as categories of their texts where they are called a choice."""
@@ -178,10 +182,10 @@ class Gathered:
         return _categorical(codes, found, found)
 
     def dtype(self) -> str:
-        """The dtype that the column would have in memory."""
-        if any(dtype.startswith("int") for dtype in self.dtypes) and self.missing:  # numpy has no whole number for it
-            return "float64"
-        return next(iter(self.dtypes)) if len(self.dtypes) == 1 else "float64" if self.kind in ("", "number") else "object"
+        """The dtype that the column, of which some values are known, would have in memory."""
+        if self.missing and self.dtypes & GAPLESS:
+            return "object" if "bool" in self.dtypes else "float64"
+        return next(iter(self.dtypes))
 
 
 def _filled(codes: np.ndarray, kind: Any, table: np.ndarray) -> np.ndarray:
@@ -239,7 +243,7 @@ def _mapped(parts: Iterator[Any], columns: dict[str, str], texts: set[str]) -> A
         found = {name: column.column() for name, column in gathered.items()}
     frame = pd.DataFrame(found, copy=False)
     frame.attrs[CELLS] = {str(name): cells for name, column in gathered.items() if (cells := column.held())}
-    frame.attrs[DTYPES] = {str(name): column.dtype() for name, column in gathered.items()}
+    frame.attrs[DTYPES] = {str(name): column.dtype() for name, column in gathered.items() if column.kind}
     frame.attrs[DROPPED] = [str(name) for name in dropped]
     return frame
 

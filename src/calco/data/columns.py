@@ -168,6 +168,8 @@ def numbers(present: Any, name: str, about: str) -> np.ndarray:
     Raises:
         RequestError: one is no number, or is infinite.
     """
+    if len(present) and present.dtype.kind == "M":
+        raise RequestError(f"The column {name} of {about} is to be a number, and holds dates: turn them into numbers first.")
     try:
         found = present.to_numpy(dtype=np.float64)
     except (ValueError, TypeError) as error:
