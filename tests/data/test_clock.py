@@ -68,6 +68,12 @@ def test_calendars_number_their_days(begin, more):
             ["2022-01-30", "2022-02-28"],
         ),
         (["1990-02", "1990-03", "1990-05", "1990-06", "1990-07"], Clock("t", "date", 1, "MS"), ["1990-08-01", "1990-09-01"]),
+        # By steps of more than a month, of which some may be left out.
+        (
+            pd.date_range("2020-01-01", periods=9, freq="40D").delete(4),
+            Clock("t", "date", 40 * 86400.0),
+            ["2020-12-26", "2021-02-04"],
+        ),
         (["13/02/2024", "14/02/2024", "15/02/2024"], Clock("t", "date", 86400.0), ["2024-02-16", "2024-02-17"]),
         (pd.date_range("2024-02-27", periods=3).date, Clock("t", "date", 86400.0), ["2024-03-01", "2024-03-02"]),
         (pd.date_range("0800-10-20", periods=7, unit="s"), Clock("t", "date", 86400.0), ["0800-10-27", "0800-10-28"]),
@@ -144,6 +150,7 @@ def test_whole_numbers_beyond_floats_go_on_exactly():
         (pd.DatetimeIndex(["2024-01-01", None, "2024-01-03"]), "row 1 of t is missing"),
         (pd.date_range("2024-01-01", periods=5)[::-1], r"row 1 of t is earlier than the one before \(so do 4 in all\)"),
         (pd.DatetimeIndex(["2024-01-01", "2024-01-01", "2024-01-02"]), "row 1 of t repeats"),
+        (np.array([3, 2, 1], np.uint8), "row 1 of t is earlier"),
         (["2024-01-01", "2024-01-08", "2024-02-20", "2024-05-01"], "ragged"),
         (["2024-01-01", "2024-02-01", "2024-03-03", "2024-04-03", "2024-05-02"], "ragged"),  # most are 31 days apart
     ],

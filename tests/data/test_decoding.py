@@ -22,26 +22,33 @@ DEEP = rng.integers(0, 65536, (5, 4), np.uint16)
 COLOURS = rng.integers(0, 256, (4, 6, 3), np.uint8)
 
 
+def chunk(name, content):
+    """A piece of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def png(path, pixels, bits, kind, *chunks):
     """A PNG by hand: of rows of bytes, as Pillow cannot write it."""
-
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
     height, width = pixels.shape[0], pixels.shape[1]
     head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     kind_of = ">u2" if bits == 16 else "u1"
     rows = [row.reshape(-1).astype(kind_of).tobytes() for row in pixels]
     if bits < 8:
-        rows = [np.packbits(np.unpackbits(row[:, None].astype("u1"), axis=1)[:, 8 - bits :]).tobytes() for row in pixels]
+        rows = [packed(row, bits) for row in pixels]
     body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunks) + body + chunk(b"IEND", b""))
 
 
-def tiff(path, pixels, sign=1):
-    """A TIFF by hand, of any dtype and number of channels."""
+def packed(row, bits):
+    """Bytes that hold a row of numbers of fewer bits."""
+    return np.packbits(np.unpackbits(row[:, None].astype("u1"), axis=1)[:, 8 - bits :]).tobytes()
+
+
+def tiff(path, pixels, sign=1, bits=8):
+    """A TIFF by hand, of any dtype and number of channels, or of fewer bits."""
     height, width, channels = (*pixels.shape, 1)[:3]
-    bits, content = pixels.dtype.itemsize * 8, pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    bits, content = (bits, b"".join(packed(row, bits) for row in pixels)) if bits < 8 else (pixels.dtype.itemsize * 8, content)
     fields = {256: [width], 257: [height], 258: [bits] * channels, 259: [1], 262: [2 if channels > 1 else 1], 273: [0]}
     fields |= {277: [channels], 278: [height], 279: [len(content)], 339: [sign] * channels}
     size = 8 + 2 + 12 * len(fields) + 4
@@ -173,6 +180,11 @@ def test_transparency_is_kept_where_there_is_some(tmp_path):
     assert decode(tmp_path / "p.png")[..., 3].tolist() == [[255, 0, 255]]
     Image.fromarray(np.uint8([[0, 1, 2]])).save(tmp_path / "l.png", transparency=1)
     assert decode(tmp_path / "l.png").tolist() == [[[0, 255], [1, 0], [2, 255]]]
+    png(tmp_path / "bit.png", np.uint8([[0, 1, 1]]), 1, 0, chunk(b"tRNS", b"\0\1"))
+    assert decode(tmp_path / "bit.png").tolist() == [[[0, 255], [255, 0], [255, 0]]]
+    with_alpha = Image.fromarray(np.dstack((COLOURS, COLOURS[..., 0])))
+    with_alpha.convert("PA").save(tmp_path / "pa.tif")
+    assert np.array_equal(decode(tmp_path / "pa.tif")[..., 3], COLOURS[..., 0])
     Image.fromarray(COLOURS).save(tmp_path / "rgb.png", transparency=tuple(int(v) for v in COLOURS[0, 0]))
     assert np.array_equal(decode(tmp_path / "rgb.png")[..., 3] == 0, (COLOURS[0, 0] == COLOURS).all(-1))
     Image.fromarray(COLOURS).save(tmp_path / "none.png", transparency=(1, 2, 3))
@@ -223,6 +235,8 @@ def test_numbers_of_few_bits_are_those_of_the_file(bits, tmp_path):
     assert np.array_equal(numbers(tmp_path / "m.png")[0], values)
     (tmp_path / "m.pgm").write_bytes(b"P5 8 3 %d\n" % (2**bits - 1) + values.tobytes())
     assert np.array_equal(numbers(tmp_path / "m.pgm")[0], values)
+    tiff(tmp_path / "m.tif", values, bits=bits)
+    assert np.array_equal(numbers(tmp_path / "m.tif")[0], values)
 
 
 KINDS: Any = st.sampled_from([("png", np.uint8, c) for c in (0, 2, 3, 4)] + [(k, np.uint16, 0) for k in ("png", "tif")])

@@ -198,6 +198,8 @@ def test_whole_numbers_and_booleans_that_are_called_choices_stay_so():
     kinds = dict.fromkeys("abc", "choice")
     frame = read("a,b,c\n1,True,0.5\n22,False,1.0\n", kinds)
     assert [str(dtype) for dtype in frame.dtypes] == ["int64", "bool", "float64"]
+    assert cells("a,b\n9223372036854775808,1\n1,1\n", {"a": "choice"})["a"] == ["9223372036854775808", "1"]  # of 64 bits
+    assert cells("a,b\n-9223372036854775807,1\n1,1\n", {"a": "choice"})["a"] == [-9223372036854775807, 1]
     european = "a;n\n0.5;1.234,5\n2.25;2,5\n"
     assert cells(european, {"a": "choice"}) == {"a": [0.5, 2.25], "n": [1234.5, 2.5]}
     assert cells("a,b,c\n+1,TRUE,0.50\n22,false,1.0\n", kinds) == {

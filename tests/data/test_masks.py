@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calco.data import MaskedSource, infer_schema, open_data, schema_from_json, with_classes
+from calco.data import MaskedSource, infer_schema, open_data, paired, schema_from_json, with_classes
 from calco.data.paired import open_examples
+from calco.data.pairing import pairs
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
 
@@ -370,6 +371,34 @@ def test_masks_are_matched_by_path_before_stem(tmp_path):
     assert names == ["a/001", "b/001"]
 
 
+def test_files_whose_names_but_for_the_suffix_are_alike_are_refused(folders):
+    images, masks = folders
+    (images / "a1.bmp").write_bytes((images / "a1.png").read_bytes())
+    with pytest.raises(RequestError, match="1 of 5 examples share their names with others: a1"):
+        open_data(images, masks=masks)
+
+
+def test_volumes_are_matched_without_both_of_their_suffixes(tmp_path):
+    for name in ("one.nii.gz", "one_seg.nii.gz", "Two.NII.GZ", "Two_seg.nii"):
+        (tmp_path / name).touch()
+    examples, masks = pairs(tmp_path, tmp_path)
+    assert [path.name for path in examples] == ["Two.NII.GZ", "one.nii.gz"]
+    assert [path.name for path in masks] == ["Two_seg.nii", "one_seg.nii.gz"]
+
+
+def test_folders_that_memory_has_no_room_for_are_read_one_by_one(tmp_path, monkeypatch):
+    """By what they take decoded: four bytes a place of images with fractions."""
+    monkeypatch.setattr(paired, "IN_MEMORY", 200)
+    for name in "xy":
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            content = np.full((5, 6), i / 2, np.float32) if name == "x" else np.eye(5, 6, dtype=np.uint8)
+            Image.fromarray(content).save(tmp_path / name / f"{i}.tif")
+    source = open_data(tmp_path / "x", masks=tmp_path / "y")
+    Image.fromarray(np.full((5, 6), 0.25, np.float32)).save(tmp_path / "x" / "1.tif")
+    assert (taken(source, np.array([1])).x == 0.25).all()
+
+
 def test_images_and_masks_in_one_folder(folders):
     images, masks = folders
     apart = open_data(images, masks=masks)
@@ -402,8 +431,10 @@ def test_grey_of_more_than_8_bits_and_of_several_sizes(tmp_path):
     Image.fromarray(np.uint8(images[1] >> 8)).save(tmp_path / "x" / "1.tif")
     with pytest.raises(RequestError, match=r"more than 8 bits and the others have not: 0\.png"):
         open_data(tmp_path / "x", masks=tmp_path / "y")
-    with pytest.raises(RequestError, match=r"1\.tif holds uint8, and the model knows uint16"):
-        list(open_examples(tmp_path / "x", schema)[1])
+    for content in (images[1] >> 8, rng.integers(0, 256, (7, 4, 3))):  # grey, and colours
+        Image.fromarray(np.uint8(content)).save(tmp_path / "x" / "1.tif")
+        with pytest.raises(RequestError, match=r"1\.tif holds uint8, and the model knows uint16"):
+            list(open_examples(tmp_path / "x", schema)[1])
 
 
 def test_alpha_that_is_data_is_kept_or_refused(folders):
@@ -532,7 +563,9 @@ def test_examples_without_masks_in_every_form(folders, tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (12, 5, 4), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
     names = [f"{i:02}" for i in range(12)]
-    check(tmp_path / "x.npy", names, x, grey)
+    np.savez(tmp_path / "x.npz", x=x)
+    for name in ("x.npy", "x.npz"):
+        check(tmp_path / name, names, x, grey)
     check(open_data(x), names, x, grey)
     check(x[3], ["0"], x[3:4], grey)
     with pytest.raises(RequestError, match="no file or folder"):

@@ -183,7 +183,7 @@ def test_windows_come_back_as_they_went_in():
         {"time": ["t", "date", 1.0, "M-40"]},
         {"time": [1, "date", 1.0, ""]},
         {"time": ["t", "date", 1.0]},
-        dict.fromkeys(("names", "dtypes", "mean", "scale", "low", "high", "missing"), []),
+        {name: [] for name in ("names", "dtypes", "mean", "scale", "low", "high", "missing")},
     ],
 )
 def test_every_field_of_a_tampered_schema_is_checked(change):
@@ -236,6 +236,16 @@ def test_values_stay_multiples_of_what_they_were():
     assert set(np.unique(raw[..., 0])) <= set(np.unique(tens))
     assert np.allclose(raw[..., 1], raw[..., 1].round(2), atol=1e-9)
     assert not np.allclose(raw[..., 2], raw[..., 2].round(3), atol=1e-6)
+
+
+def test_large_values_stay_multiples_of_what_they_were():
+    """Of thousands, as long as floats lie closer together than those do."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": 1000.0 * rng.integers(10**10, 2 * 10**10, 300), "b": rng.normal(size=300)})
+    schema = infer_schema(series(frame, window=10))
+    assert schema.grain == (1000.0, 0.0)
+    raw = schema.decode(torch.randn(20, *schema.shape))
+    assert (raw[..., 0] % 1000 == 0).all()
 
 
 def test_constant_channels_stay_constant_and_counts_stay_positive():

@@ -269,6 +269,42 @@ def test_every_field_of_a_tampered_column_is_checked(field, value):
         schema_from_json({**good, "coded": []})
 
 
+def test_a_choice_that_was_nowhere_is_told_by_its_value_and_count():
+    frame = people()
+    schema = infer_schema(open_data(frame))
+    rows = frame.head(5).assign(job=["clerk", "nurse", "baker", "smith", "cook"])
+    with pytest.raises(RequestError, match=r"job has the value 'baker', which it had nowhere in training \(2 rows\)"):
+        schema.encode(rows)
+
+
+def test_booleans_may_be_told_as_numbers_and_numbers_as_booleans():
+    frame = people()
+    schema = infer_schema(open_data(frame))
+    for kind in (int, float, str):
+        assert torch.equal(schema.encode(frame.assign(member=frame["member"].astype(kind))), schema.encode(frame))
+    frame["member"] = frame["member"].astype(int)
+    schema = infer_schema(open_data(frame, columns={"member": "choice"}))
+    assert torch.equal(schema.encode(frame.assign(member=frame["member"] == 1)), schema.encode(frame))
+
+
+def test_values_that_come_again_and_again_are_options_of_their_own():
+    """What more rows have than fill a piece of the rest, though fewer than a hundredth have it."""
+    values = np.random.default_rng(0).normal(size=6000)
+    values[:50] = 0.123456789
+    schema = infer_schema(open_data(pd.DataFrame({"v": values, "c": ["x", "y"] * 3000})))
+    assert schema.coded[0].atoms == (0.123456789,)
+
+
+def test_whole_numbers_beyond_float64_are_options_while_they_are_few():
+    for count in (50, 51):
+        frame = pd.DataFrame({"c": [2**60 + 7 * (i % count) ** 2 for i in range(200)], "d": ["x", "y"] * 100}, dtype=object)
+        if count == 50:
+            assert len(open_data(frame).plan[0].options) == 50
+            continue
+        with pytest.raises(RequestError, match="and 51 different values: drop it if it is a key"):
+            open_data(frame)
+
+
 def test_a_column_with_bins_has_values_in_them():
     content = json.loads(json.dumps(infer_schema(open_data(people(300))).to_json()))
     (column,) = (column for column in content["coded"] if column["name"] == "age")

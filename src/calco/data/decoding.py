@@ -220,7 +220,7 @@ def numbers(path: Path) -> tuple[np.ndarray, Any]:
         if picture.mode[0] in "IF":
             return _deep(picture, image, path, top), None
         if picture.mode == "P":
-            return np.asarray(picture), np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            return np.asarray(picture), np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
         if _holds_alpha(picture):
             raise RequestError(f"{path} is a mask with places that are not opaque: give those the value to ignore instead.")
         if picture.mode not in ("1", "L", "LA"):

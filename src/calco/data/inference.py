@@ -194,7 +194,7 @@ def _among(texts: Any, values: Sequence[str]) -> Any:
     import pyarrow as pa
 
     pc = compute()
-    return pc.is_in(texts, value_set=pa.array(values, pa.string()))
+    return pc.is_in(texts, value_set=pa.array(values))
 
 
 def _without(texts: Any, values: Sequence[str]) -> Any:
