@@ -136,6 +136,25 @@ def test_dtypes_are_those_that_went_in_whatever_the_draw(name):
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        objects("1.50", "-2.00", "3.25"),
+        objects("1", "2", None, "10"),
+        objects(Decimal("1.50"), Decimal("2000000000000001.50")),
+        objects(Decimal("1000000001." + 25 * "0"), Decimal("3." + 25 * "0")),
+        objects(Decimal("1e22").quantize(Decimal("0.001")), Decimal("0.125")),
+        pd.Series(pd.array(over(Decimal("0.1"), None, Decimal("0.3")), pd.ArrowDtype(pa.decimal128(38, 20)))),
+    ],
+    ids=["text", "whole text", "large", "of many places", "of many digits", "of Arrow"],
+)
+def test_numbers_are_written_with_their_decimal_places(values):
+    frame = pd.DataFrame({"c": values, "d": over("x", "y", "z")})
+    schema = saved(infer_schema(open_data(frame, columns={"c": "number"})))
+    assert schema.coded[0].kind == "number"
+    assert [str(v) for v in back(schema, frame)["c"]] == [str(v) for v in values]
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         (objects(1, "1", "a", "b", "c"), r"values of several types \(int, str\), which do not come back"),

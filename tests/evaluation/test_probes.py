@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 import calco
 from calco.clusters import k_means
 from calco.data import ArraySource, open_data
-from calco.evaluation import EvalContext
-from calco.evaluation.probes import linear, neighbours, probe_figures
+from calco.evaluation import EvalContext, probes
+from calco.evaluation.probes import PENALTIES, agreement, linear, neighbours, probe_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
 
@@ -24,12 +25,40 @@ def test_probes_find_what_is_there():
     assert len(np.unique(k_means(codes, 3))) == 3
 
 
+def test_the_penalty_of_the_linear_probe_is_chosen_on_a_fifth(monkeypatch):
+    learned_from = []
+
+    class Counted(LogisticRegression):
+        def fit(self, x, y, sample_weight=None):
+            learned_from.append((self.C, len(y)))
+            return super().fit(x, y, sample_weight)
+
+    monkeypatch.setattr(probes, "LogisticRegression", Counted)
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 100)
+    codes = rng.normal(size=(100, 30)) + 0.35 * y[:, None]
+    linear(codes, codes, y)
+    assert learned_from[:-1] == [(penalty, 80) for penalty in PENALTIES]
+    assert learned_from[-1] == (0.001, 100)  # the strongest of those that are right as often
+    linear(codes[:49], codes, y[:49])
+    assert learned_from[-1] == (1.0, 49)
+
+
 @pytest.mark.parametrize("probe", [linear, neighbours])
 def test_random_labels_stay_at_chance(probe):
     rng = np.random.default_rng(0)
     codes, y = rng.normal(size=(3000, 8)), rng.integers(0, 5, 3000)
     right = (probe(codes[:1500], codes[1500:], y[:1500]) == y[1500:]).mean()
     assert abs(right - 0.2) < 3 * (0.2 * 0.8 / 1500) ** 0.5
+
+
+def test_clusters_agree_with_classes_as_far_as_they_tell_the_same():
+    classes = np.repeat([0, 1], 50)
+    for clusters, expected in ((1 - classes, 1.0), (np.tile([0, 1], 50), 0.0)):
+        found = agreement(classes, clusters)
+        assert found["normalised mutual information"] == pytest.approx(expected, abs=1e-9)
+        assert found["adjusted Rand index"] == pytest.approx(expected, abs=0.02)
+        assert found["accuracy, the best match of clusters with classes"] == pytest.approx((1 + expected) / 2)
 
 
 def test_figures_stand_beside_raw_values_and_pca():

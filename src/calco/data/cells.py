@@ -4,7 +4,7 @@ import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from calco.errors import RequestError
 
 YEARS, YEARS_NS = (-62135596800.0, 253402300799.0), (-9223372036.0, 9223372036.0)
 """The first and last second of the years 1 to 9999, and of those that nanoseconds have room for."""
+WIDE = Context(prec=2000)
+"""Of more digits than a float64 has before and behind the decimal point."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Cells:
         if self.type in ("int", "bool"):
             return round(value) if self.type == "int" else round(value) > 0
         exact = Decimal(repr(value))
-        rounded = exact.quantize(Decimal(1).scaleb(-int(self.form))) if self.form and abs(exact) < 10**15 else exact
+        rounded = exact.quantize(Decimal(1).scaleb(-int(self.form)), context=WIDE) if self.form else exact
         return rounded if self.type == "Decimal" else f"{rounded:f}"
 
     def dates(self, seconds: np.ndarray) -> Any:

@@ -143,8 +143,9 @@ def inexact(present: Any) -> str:
     if present.dtype.kind in "iu":
         different = different[(different > 2**53) | (different < -(2**53))]
     for row, value in different.drop_duplicates().items():
-        held = Decimal(repr(float(value))) if isinstance(value, Decimal) else type(value)(float(value))
-        if held != value:
+        exact = Decimal(value) if isinstance(value, str) else value
+        held = Decimal(repr(float(value))) if isinstance(exact, Decimal) else type(value)(float(value))
+        if held != exact:
             return f"numbers that float64 cannot tell from others (row {row}: {value})"
     return ""
 
