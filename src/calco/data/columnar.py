@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from calco.data.cells import Cells, cells_of, dtype_of, gap_of, joined
 from calco.data.columns import CELLS, DROPPED, DTYPES, are_dates, finer, moments, tell_finer
 from calco.data.typed import texts
-from calco.data.values import inexact
+from calco.data.values import inexact, numpy_type
 from calco.errors import RequestError
 
 ROWS = 1 << 18
@@ -73,7 +74,7 @@ class Gathered:
         holds = "choice" if self.kind == "text" or self.named == "choice" else self.kind
         cells = cells_of(values, holds)
         self.cells = cells if self.cells is None else joined(self.cells, cells)
-        if self.kind == "number" and self.named != "choice" and inexact(values.dropna()):
+        if self.kind == "number" and inexact(values.dropna()):
             raise Changed(self.name)
         if values.dtype.kind == "M":
             self.finer += finer(values.dropna(), self.name, "the table")
@@ -82,8 +83,8 @@ class Gathered:
         """How the cells of the column would be held in memory."""
         if self.cells is None:
             return None
-        dtype = self.dtype()
-        return dataclasses.replace(self.cells, dtype=dtype, gap=(self.gap or "float") if dtype == "object" else "")
+        dtype, usual = self.dtype(), "None" if self.dtypes == {"bool"} else "float"
+        return dataclasses.replace(self.cells, dtype=dtype, gap=(self.gap or usual) if dtype == "object" else "")
 
     def _kind(self, present: Any) -> str:
         """What values without missing ones are: number, date or text."""
@@ -92,16 +93,19 @@ class Gathered:
         dtype = present.dtype
         if dtype.kind == "m":
             raise RequestError(f"The column {self.name} holds durations: turn them into numbers, such as seconds.")
-        if self.text or dtype.kind == "b" or isinstance(dtype, pd.CategoricalDtype):
+        truth = self.named == "number"  # which numbers may be
+        if self.text or (dtype.kind == "b" and not truth) or isinstance(dtype, pd.CategoricalDtype):
             return "text"
-        if dtype.kind in "iuf" or pd.api.types.infer_dtype(present) in ("decimal", "integer", "floating"):
+        numeric = ("decimal", "integer", "floating", *(["boolean"] if truth else []))
+        if dtype.kind in "iuf" or (self.named != "choice" and pd.api.types.infer_dtype(present) in numeric):
             return "number"
-        if dtype.kind == "M":
-            return "date"
         if self.named not in ("", "date"):
             return "text"
+        if dtype.kind == "M":
+            return "date"
+        years = self.named == "date"
         # One value is cheap to look at; where it is a date, all are tried.
-        return "date" if are_dates(present.head(1)) and are_dates(present) else "text"
+        return "date" if are_dates(present.head(1), years) and are_dates(present, years) else "text"
 
     def _write(self, values: Any, first: int) -> None:
         if not len(values):
@@ -170,8 +174,8 @@ class Gathered:
         for start in range(0, self.rows, ROWS):
             part = values[start : start + ROWS]
             codes[start : start + ROWS] = np.where(np.isnan(part), -1, np.searchsorted(different, part))
-        different = different.astype(np.int64) if "int" in self.dtype().lower() else different
-        found = [str(value) for value in different.tolist()]
+        different = different.astype(numpy_type(self.dtype()))
+        found = [str(value) for value in different]
         if self.cells is not None:
             kind = "float" if different.dtype.kind == "f" else "int"
             self.cells = dataclasses.replace(self.cells, texts=tuple(found), types=(kind,) * len(found))
@@ -179,8 +183,8 @@ class Gathered:
 
     def dtype(self) -> str:
         """The dtype that the column would have in memory."""
-        if any(dtype.startswith("int") for dtype in self.dtypes) and self.missing:  # numpy has no whole number for it
-            return "float64"
+        if self.missing and any(re.fullmatch(r"u?int\d+|bool", dtype) for dtype in self.dtypes):  # of numpy: without gaps
+            return "object" if self.kind == "text" else "float64"
         return next(iter(self.dtypes)) if len(self.dtypes) == 1 else "float64" if self.kind in ("", "number") else "object"
 
 
