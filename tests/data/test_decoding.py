@@ -38,10 +38,13 @@ def png(path, pixels, bits, kind, *chunks):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunks) + body + chunk(b"IEND", b""))
 
 
-def tiff(path, pixels, sign=1):
-    """A TIFF by hand, of any dtype and number of channels."""
+def tiff(path, pixels, sign=1, bits=0):
+    """A TIFF by hand, of any dtype and number of channels, or of grey of fewer `bits`, rows of whole bytes."""
     height, width, channels = (*pixels.shape, 1)[:3]
-    bits, content = pixels.dtype.itemsize * 8, pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    if bits:
+        content = np.packbits(np.unpackbits(pixels.reshape(-1, 1), axis=1)[:, 8 - bits :]).tobytes()
+    bits = bits or pixels.dtype.itemsize * 8
     fields = {256: [width], 257: [height], 258: [bits] * channels, 259: [1], 262: [2 if channels > 1 else 1], 273: [0]}
     fields |= {277: [channels], 278: [height], 279: [len(content)], 339: [sign] * channels}
     size = 8 + 2 + 12 * len(fields) + 4
@@ -175,6 +178,13 @@ def test_transparency_is_kept_where_there_is_some(tmp_path):
     assert decode(tmp_path / "l.png").tolist() == [[[0, 255], [1, 0], [2, 255]]]
     Image.fromarray(COLOURS).save(tmp_path / "rgb.png", transparency=tuple(int(v) for v in COLOURS[0, 0]))
     assert np.array_equal(decode(tmp_path / "rgb.png")[..., 3] == 0, (COLOURS[0, 0] == COLOURS).all(-1))
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "one.png", transparency=0)
+    assert decode(tmp_path / "one.png").tolist() == [[[255, 255], [0, 0]]]
+    clear = Image.new("PA", (2, 1))
+    clear.putpalette([10, 20, 30, 40, 50, 60])
+    clear.putdata([(0, 255), (1, 9)])
+    clear.save(tmp_path / "pa.tif")
+    assert decode(tmp_path / "pa.tif").tolist() == [[[10, 20, 30, 255], [40, 50, 60, 9]]]
     Image.fromarray(COLOURS).save(tmp_path / "none.png", transparency=(1, 2, 3))
     assert np.array_equal(decode(tmp_path / "none.png"), COLOURS)
 
@@ -221,6 +231,9 @@ def test_numbers_of_few_bits_are_those_of_the_file(bits, tmp_path):
     values = rng.integers(0, 2**bits, (3, 8), np.uint8)
     png(tmp_path / "m.png", values, bits, 0)
     assert np.array_equal(numbers(tmp_path / "m.png")[0], values)
+    if bits > 1:
+        tiff(tmp_path / "m.tif", values, bits=bits)
+        assert np.array_equal(numbers(tmp_path / "m.tif")[0], values)
     (tmp_path / "m.pgm").write_bytes(b"P5 8 3 %d\n" % (2**bits - 1) + values.tobytes())
     assert np.array_equal(numbers(tmp_path / "m.pgm")[0], values)
 

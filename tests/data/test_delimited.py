@@ -103,6 +103,7 @@ def test_a_first_row_that_looks_like_data():
     refused("looks like data", texts)
     refused("looks like data", "2020-01-01,a\n2020-01-02,b\n")
     refused("looks like data", "True\nFalse\n")
+    refused("looks like data", ",2019\n1,5\n2,6\n")  # a blank cell tells nothing
     refused("looks like data", "5,1,5\n2,3,4\n")  # before it is said that two columns have one name
     assert cells(numbers, header=False) == {"x0": [1, 3, 5], "x1": [2, 4, 6], "x2": ["x", "y", "x"]}
     assert cells(numbers, header=True) == {"1": [3, 5], "2": [4, 6], "x": ["y", "x"]}
@@ -205,6 +206,7 @@ def test_whole_numbers_and_booleans_that_are_called_choices_stay_so():
         "b": ["TRUE", "false"],
         "c": ["0.50", "1.0"],
     }
+    assert cells("a,n\n9223372036854775808,1\n1,2\n", {"a": "choice"})["a"] == ["9223372036854775808", "1"]
 
 
 def compressed(path, text):

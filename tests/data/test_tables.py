@@ -14,6 +14,7 @@ from calco.data import infer_schema, open_data, reopened, schema_from_json, spli
 from calco.data.coded import fit_column
 from calco.data.columns import Column, inferred, read_columns, written
 from calco.data.frames import TableSource
+from calco.data.values import nearest_multiple
 from calco.errors import RequestError
 
 
@@ -251,6 +252,13 @@ def test_a_constant_column_stays_constant(value):
         ("unseen", lambda column: 1.0),
         ("kind", lambda column: "sound"),
         ("name", lambda column: 3),
+        ("bins", lambda column: 0),
+        ("cells", lambda column: {**column["cells"], "texts": ["b"], "types": ["bytes"]}),
+        ("cells", lambda column: {**column["cells"], "type": 3}),
+        ("cells", lambda column: {**column["cells"], "dtype": "what"}),
+        ("cells", lambda column: {**column["cells"], "texts": ["x"], "types": ["Decimal"]}),
+        ("cells", lambda column: {**column["cells"], "texts": ["x"], "types": ["Interval int"]}),
+        ("cells", lambda column: {**column["cells"], "texts": ["x"], "types": ["int"]}),
     ],
 )
 def test_every_field_of_a_tampered_column_is_checked(field, value):
@@ -260,7 +268,38 @@ def test_every_field_of_a_tampered_column_is_checked(field, value):
     (column,) = (column for column in good["coded"] if column["name"] == "wage")
     assert len(column["knots"]) > 2
     column[field] = value(column)
+    if field == "bins":
+        column.update(knots=[], places=[], atoms=[])
     with pytest.raises(RequestError):
         schema_from_json(good)
     with pytest.raises(RequestError):
         schema_from_json({**good, "coded": []})
+
+
+def test_values_that_come_again_and_again_are_options_of_their_own():
+    """Of 2,000 numbers that differ one that comes 30 times, more than there are in a piece of the others."""
+    numbers = np.random.default_rng(0).normal(size=2000)
+    column = infer_schema(open_data(pd.DataFrame({"n": [*numbers, *[0.5] * 16, *numbers[:50]], "c": ["a", "b"] * 1033}))).coded[
+        0
+    ]
+    assert column.atoms == (0.5,)
+
+
+def test_the_value_that_was_nowhere_is_named():
+    frame = pd.DataFrame({"kind": ["a", "b", "c"] * 20, "n": np.arange(60) % 9})
+    schema = infer_schema(open_data(frame))
+    with pytest.raises(RequestError, match=r"has the value 'new', which it had nowhere in training \(2 rows\)"):
+        schema.encode(pd.DataFrame({"kind": ["a", "new", "newer"], "n": [1, 2, 3]}))
+
+
+def test_truth_is_told_in_numbers_too():
+    frame = pd.DataFrame({"kind": [True, False, False] * 20, "n": np.arange(60) % 9, "town": ["Ulm", "Rom"] * 30})
+    schema = infer_schema(open_data(frame))
+    for told in ([1, 0, 0], [1.0, 0.0, 0.0], ["True", "False", "False"]):
+        assert torch.equal(schema.encode(frame[:3].assign(kind=told)), schema.encode(frame[:3]))
+
+
+@pytest.mark.parametrize("grain", [0.1, 0.01, 1.0, 60.0])
+def test_numbers_that_have_no_neighbours_among_floats_stay_as_they_are(grain):
+    large = np.random.default_rng(0).uniform(2**53 * grain, 2**53 * max(1 / grain, 2 * grain), 1000)
+    assert np.array_equal(nearest_multiple(large, grain), large)

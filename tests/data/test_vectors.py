@@ -179,9 +179,12 @@ def test_data_frames_that_cannot_be_vectors_are_refused():
         {"binary": "yes"},
         {"frame": 1},
         {"classes": [None]},
+        {"names": [], "mean": [], "scale": [], "dtypes": []},
     ],
 )
 def test_every_field_of_a_tampered_schema_is_checked(change):
+    one = VectorSchema(("a",), (0.0,), (1.0,), ("float64",), False, False)
+    assert schema_from_json(json.loads(json.dumps(one.to_json()))) == one
     good = VectorSchema(("a", "b"), (0.0, 1.0), (1.0, 2.0), ("float64", "float64"), False, False).to_json()
     assert schema_from_json(json.loads(json.dumps(good))).shape == (2,)
     with pytest.raises(RequestError):

@@ -61,6 +61,7 @@ def test_channels_are_scaled_by_the_range_of_the_first_windows():
 def test_autocorrelations_are_those_of_the_process():
     found = autocorrelations(paths(4000, 0)[..., :2], 4)
     assert torch.allclose(found, 0.9 ** torch.arange(1, 5.0)[:, None].expand(4, 2), atol=0.03)
+    assert len(autocorrelations(torch.randn(3, 13, 2))) == 6  # half of the window, where nothing is said
 
 
 def test_the_spectrum_of_a_wave_is_one_line():

@@ -76,9 +76,11 @@ class Cells:
 
     def sound(self) -> bool:
         """Whether values can be held so."""
+        strings = (self.dtype, self.arrow, self.type, self.gap, self.form, *self.texts, *self.types)
+        if not all(isinstance(v, str) for v in strings) or self.unheld:
+            return False
         values = [read(text, kind) for text, kind in zip(self.texts, self.types, strict=True)]
-        strings = all(isinstance(v, str) for v in (self.dtype, self.arrow, self.type, self.gap, self.form))
-        return strings and self.pandas is not None and len(values) == len(self.texts) and not self.unheld
+        return self.pandas is not None and len(values) == len(self.texts)
 
     def _series(self, values: Sequence[Any], gone: np.ndarray | None = None) -> Any:
         """Values as a column, those that are `gone` missing."""
@@ -109,7 +111,7 @@ class Cells:
         """The column of these numbers, NaN what is missing, a pandas series: (n,)."""
         import pandas as pd
 
-        if self.dtype != "object" and self.type not in ("Decimal", "str"):
+        if self.dtype != "object" and self.type != "str":
             return pd.Series(within(found, self.dtype)).astype(self.pandas)
         return self._series([self._number(float(value)) for value in found], np.isnan(found))
 

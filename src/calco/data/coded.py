@@ -104,9 +104,8 @@ class Coded:
 
         if not np.isscalar(value) and value is not None and not isinstance(value, (str, date)):
             raise RequestError(f"The column {self.name} is asked to be {value!r}: give one value.")
-        gone: Any = pd.isna(value)
-        choice, score = self.coded(pd.Series([None if gone else value], dtype=object, name=self.name))
-        if self.scored and not gone and not self._least <= self._numbers(choice, score)[0] <= self._most:
+        choice, score = self.coded(pd.Series([value], dtype=object, name=self.name))
+        if self.scored and not self._least <= self._numbers(choice, score)[0] <= self._most:
             raise RequestError(f"The column {self.name} is asked to be {value}, which {self.dtype} cannot hold: ask for less.")
         return choice, score
 
