@@ -13,12 +13,12 @@ WINDOW = 16
 
 
 def play(choose, seed):
-    """An episode of 200 steps: its return, and its log. `choose` is given the log so far and gives the torque, -2 to 2."""
+    """An episode of 200 steps: its return, and its log. `choose` is given what was logged last and gives a torque, -2 to 2."""
     world = gymnasium.make("Pendulum-v1")
     seen, _ = world.reset(seed=seed)
     log, total, over = [[*seen, 0.0]], 0.0, False
     while not over:
-        torque = float(choose(np.array(log)))
+        torque = float(choose(np.array(log[-1])))
         seen, reward, _, over, _ = world.step(np.array([torque], np.float32))
         log.append([*seen, torque])
         total += float(reward)
@@ -31,7 +31,7 @@ class Random:
     def __init__(self, seed=0):
         self.rng, self.left, self.torque = np.random.default_rng(seed), 0, 0.0
 
-    def __call__(self, log):
+    def __call__(self, now):
         """The next torque."""
         if not self.left:
             self.left, self.torque = self.rng.integers(1, 13), self.rng.uniform(-2, 2)
@@ -49,13 +49,14 @@ class Planned:
     """The first torque of the best plan, made anew at every step around what is left of the last one."""
 
     def __init__(self, model, **options):
-        self.model, self.options, self.plan = model, options, np.zeros((WINDOW - 1, 1))
+        self.model, self.options, self.plan, self.steps = model, options, np.zeros((WINDOW - 1, 1)), 0
 
-    def __call__(self, log):
+    def __call__(self, now):
         """The next torque."""
         start = np.vstack((self.plan[1:], [[0.0]]))
-        options = {"low": -2, "high": 2, "start": start, "seed": len(log), **self.options}  # other noise at each step
-        self.plan = calco.plan(self.model, log[-1:], reward, WINDOW - 1, **options)
+        self.steps += 1
+        options = {"low": -2, "high": 2, "start": start, "seed": self.steps, **self.options}  # other noise at each step
+        self.plan = calco.plan(self.model, now[None], reward, WINDOW - 1, **options)
         return self.plan[0, 0]
 
 

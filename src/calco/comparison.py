@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import repeat
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,8 +177,10 @@ def _workers(jobs: int) -> Iterator[Each]:
     if jobs == 1:
         yield lambda function, arguments: (function(*each) for each in arguments)
         return
-    # Each begins anew: threads and their locks do not live through a fork.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_share_cores, initargs=(jobs,)) as pool:
+    # Threads and their locks do not live through a fork: processes come of one that has imported this and done nothing else.
+    processes = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    processes.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(jobs, processes, initializer=_share_cores, initargs=(jobs,)) as pool:
         yield lambda function, arguments: pool.map(function, *zip(*arguments, strict=True))
 
 

@@ -150,7 +150,7 @@ def test_whole_numbers_beyond_floats_go_on_exactly():
         (pd.DatetimeIndex(["2024-01-01", None, "2024-01-03"]), "row 1 of t is missing"),
         (pd.date_range("2024-01-01", periods=5)[::-1], r"row 1 of t is earlier than the one before \(so do 4 in all\)"),
         (pd.DatetimeIndex(["2024-01-01", "2024-01-01", "2024-01-02"]), "row 1 of t repeats"),
-        (np.array([3, 2, 1], np.uint8), "row 1 of t is earlier"),
+        (np.array([3, 2, 1], np.uint8), "row 1 of t is earlier than the one before"),
         (["2024-01-01", "2024-01-08", "2024-02-20", "2024-05-01"], "ragged"),
         (["2024-01-01", "2024-02-01", "2024-03-03", "2024-04-03", "2024-05-02"], "ragged"),  # most are 31 days apart
     ],

@@ -1,5 +1,6 @@
 """Tables mapped from disk: the same as those in memory."""
 
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -11,7 +12,12 @@ import pytest
 import calco
 from calco.data import columnar, files, infer_schema, open_data
 from calco.errors import RequestError
+from tests.data.test_cells import COLUMNS
 from tests.data.test_tables import people, same
+
+DTYPES = """bool; bool or None; boolean; int8; Int64; large Int64; uint64; float32; float16; Float32; whole float; int of Arrow
+interval; category of int; datetime64[us]; with a zone; date or None; Decimal or None; truth as text; years as text; str"""
+"""Columns of each kind of dtype."""
 
 
 def late(n=300):
@@ -207,6 +213,27 @@ def test_dates_finer_than_a_microsecond_are_counted_over_all_parts(tmp_path, sma
     pd.DataFrame({"c": days, "d": ["x", "y"] * 150}).to_parquet(tmp_path / "t.parquet")
     with pytest.warns(UserWarning, match="column c holds 200 dates finer than a microsecond"):
         open_data(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("name", re.split(r";\s|\n", DTYPES))
+def test_a_mapped_column_is_held_as_one_in_memory(name, tmp_path, small, monkeypatch):
+    """As it is, and with its first two parts missing; inferred, and called a choice; from files that know dtypes or do not."""
+    monkeypatch.setattr(columnar, "ROWS", 16)
+    column = pd.Series(COLUMNS[name]).reset_index(drop=True)
+    gaps = column.where(np.arange(len(column)) >= 32)
+    for values, suffix, kind in ((column, "parquet", "choice"), (gaps, "parquet", None), (gaps, "plain.parquet", "choice")):
+        table = pa.Table.from_pandas(pd.DataFrame({"c": values, "d": ["x", "y", "z"] * 20}), preserve_index=False)
+        path, given = tmp_path / f"t.{suffix}", {} if kind is None else {"columns": {"c": kind}}
+        pq.write_table(table if suffix == "parquet" else table.replace_schema_metadata(None), path)
+        found = open_data(str(path), **given)
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "MAPPED_TABLE", 2**30)
+            wanted = open_data(str(path), **given)
+        schema, other, rows = infer_schema(found), infer_schema(wanted), np.arange(len(table))
+        assert schema.coded == other.coded, (suffix, kind)
+        back = other.decode(other.encode(wanted.take(rows).x))
+        pd.testing.assert_frame_equal(schema.decode(schema.encode(found.take(rows).x)), back)
+        assert back["c"].isna().equals(values.isna()), (suffix, kind)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])

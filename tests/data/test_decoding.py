@@ -180,13 +180,15 @@ def test_transparency_is_kept_where_there_is_some(tmp_path):
     assert decode(tmp_path / "p.png")[..., 3].tolist() == [[255, 0, 255]]
     Image.fromarray(np.uint8([[0, 1, 2]])).save(tmp_path / "l.png", transparency=1)
     assert decode(tmp_path / "l.png").tolist() == [[[0, 255], [1, 0], [2, 255]]]
-    png(tmp_path / "bit.png", np.uint8([[0, 1, 1]]), 1, 0, chunk(b"tRNS", b"\0\1"))
-    assert decode(tmp_path / "bit.png").tolist() == [[[0, 255], [255, 0], [255, 0]]]
-    with_alpha = Image.fromarray(np.dstack((COLOURS, COLOURS[..., 0])))
-    with_alpha.convert("PA").save(tmp_path / "pa.tif")
-    assert np.array_equal(decode(tmp_path / "pa.tif")[..., 3], COLOURS[..., 0])
     Image.fromarray(COLOURS).save(tmp_path / "rgb.png", transparency=tuple(int(v) for v in COLOURS[0, 0]))
     assert np.array_equal(decode(tmp_path / "rgb.png")[..., 3] == 0, (COLOURS[0, 0] == COLOURS).all(-1))
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "one.png", transparency=0)
+    assert decode(tmp_path / "one.png").tolist() == [[[255, 255], [0, 0]]]
+    clear = Image.new("PA", (2, 1))
+    clear.putpalette([10, 20, 30, 40, 50, 60])
+    clear.putdata([(0, 255), (1, 9)])
+    clear.save(tmp_path / "pa.tif")
+    assert decode(tmp_path / "pa.tif").tolist() == [[[10, 20, 30, 255], [40, 50, 60, 9]]]
     Image.fromarray(COLOURS).save(tmp_path / "none.png", transparency=(1, 2, 3))
     assert np.array_equal(decode(tmp_path / "none.png"), COLOURS)
 

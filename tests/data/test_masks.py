@@ -361,6 +361,10 @@ def test_masks_are_matched_by_path_before_stem(tmp_path):
     assert source.called == ["a/001.png", "b/001.png"]
     x, y = taken(source, np.arange(2))
     assert [x[i].max() + 1 for i in range(2)] == [y[i].max() for i in range(2)] == [1, 2]
+    (tmp_path / "x" / "a" / "001.jpg").write_bytes((tmp_path / "x" / "a" / "001.png").read_bytes())
+    with pytest.raises(RequestError, match=r"1 of 3 examples share their names with others: a/001\. Give each a name"):
+        open_data(tmp_path / "x", masks=tmp_path / "y")
+    (tmp_path / "x" / "a" / "001.jpg").unlink()
     (tmp_path / "y" / "b" / "001_mask.png").rename(tmp_path / "y" / "001.png")
     with pytest.raises(RequestError, match=r"1 of 2 examples have no mask: b/001\.png"):  # it could be that of either
         open_data(tmp_path / "x", masks=tmp_path / "y")
@@ -568,6 +572,10 @@ def test_examples_without_masks_in_every_form(folders, tmp_path):
         check(tmp_path / name, names, x, grey)
     check(open_data(x), names, x, grey)
     check(x[3], ["0"], x[3:4], grey)
+    deep = infer_schema(MaskedSource(x.astype(np.uint16), np.array([[[0, 1, 0, 1]] * 5] * 12)))
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(x[0].astype(np.uint16) + 300).save(tmp_path / "deep" / "d.png")
+    check(tmp_path / "deep", ["d"], [x[0].astype(np.uint16) + 300], deep)
     with pytest.raises(RequestError, match="no file or folder"):
         open_examples(images / "none.png", schema)
 

@@ -14,6 +14,7 @@ from calco.data import infer_schema, open_data, reopened, schema_from_json, spli
 from calco.data.coded import fit_column
 from calco.data.columns import Column, inferred, read_columns, written
 from calco.data.frames import TableSource
+from calco.data.values import nearest_multiple
 from calco.errors import RequestError
 
 
@@ -251,9 +252,14 @@ def test_a_constant_column_stays_constant(value):
         ("unseen", lambda column: 1.0),
         ("kind", lambda column: "sound"),
         ("name", lambda column: 3),
-        ("cells", lambda column: {**column["cells"], "dtype": "sound"}),
+        ("bins", lambda column: 0),
+        ("cells", lambda column: {**column["cells"], "texts": ["b"], "types": ["bytes"]}),
+        ("cells", lambda column: {**column["cells"], "type": 3}),
+        ("cells", lambda column: {**column["cells"], "dtype": "what"}),
         ("cells", lambda column: {**column["cells"], "type": "list"}),
-        ("cells", lambda column: {**column["cells"], "form": 2}),
+        ("cells", lambda column: {**column["cells"], "texts": ["x"], "types": ["Decimal"]}),
+        ("cells", lambda column: {**column["cells"], "texts": ["x"], "types": ["Interval int"]}),
+        ("cells", lambda column: {**column["cells"], "texts": ["x"], "types": ["int"]}),
     ],
 )
 def test_every_field_of_a_tampered_column_is_checked(field, value):
@@ -263,6 +269,8 @@ def test_every_field_of_a_tampered_column_is_checked(field, value):
     (column,) = (column for column in good["coded"] if column["name"] == "wage")
     assert len(column["knots"]) > 2
     column[field] = value(column)
+    if field == "bins":
+        column.update(knots=[], places=[], atoms=[])
     with pytest.raises(RequestError):
         schema_from_json(good)
     with pytest.raises(RequestError):
@@ -312,3 +320,9 @@ def test_a_column_with_bins_has_values_in_them():
     column["bins"] = 5
     with pytest.raises(RequestError, match="sizes make no sense"):
         schema_from_json(content)
+
+
+@pytest.mark.parametrize("grain", [0.1, 0.01, 1.0, 60.0])
+def test_numbers_that_have_no_neighbours_among_floats_stay_as_they_are(grain):
+    large = np.random.default_rng(0).uniform(2**53 * grain, 2**53 * max(1 / grain, 2 * grain), 1000)
+    assert np.array_equal(nearest_multiple(large, grain), large)

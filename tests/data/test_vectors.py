@@ -183,6 +183,8 @@ def test_data_frames_that_cannot_be_vectors_are_refused():
     ],
 )
 def test_every_field_of_a_tampered_schema_is_checked(change):
+    one = VectorSchema(("a",), (0.0,), (1.0,), ("float64",), False, False)
+    assert schema_from_json(json.loads(json.dumps(one.to_json()))) == one
     good = VectorSchema(("a", "b"), (0.0, 1.0), (1.0, 2.0), ("float64", "float64"), False, False).to_json()
     assert schema_from_json(json.loads(json.dumps(good))).shape == (2,)
     alone = VectorSchema(("a",), (0.0,), (1.0,), ("float64",), False, False)

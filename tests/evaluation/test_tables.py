@@ -199,8 +199,8 @@ def test_columns_that_are_missing_everywhere_or_of_very_many_options_can_be_lear
     for rows in (known, real):
         rows.values[:, 0] = np.arange(700)
     assert 0.3 < learned(known, real, 2)["AUC"] < 0.7
-    for rows in (known, real):
-        rows.values[:, 0] = np.arange(700) % 256  # one more than trees take
+    for rows in (known, real):  # one option more than trees take for options
+        rows.values[:, 0] = np.arange(700) % 256
     assert 0.3 < learned(known, real, 2)["AUC"] < 0.7
     assert told_auc(known, real) == pytest.approx(0.5, abs=0.1)
 

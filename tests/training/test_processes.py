@@ -1,15 +1,14 @@
 """Two processes walk the path of one."""
 
 import json
-import subprocess
-import sys
+import socket
 
 import pytest
 import torch
 
 from calco.models import families
 from calco.runs import Run, read_tensors
-from tests.training.worker import learned
+from tests.training.worker import learned, start
 
 SETTINGS = {"steps": 12, "batch_size": 16, "precision": "fp32", "device": "cpu", "log_every": 1, "ema": 0.9, "clip": 1.0}
 # Adam would blow up the rounding of gradients that are all but zero.
@@ -24,14 +23,21 @@ ACCUMULATED = ["autoencoder", "gan", "partly classifier", "partly regressor"]
 
 @pytest.mark.long
 def test_two_processes_walk_the_path_of_one(tmp_path):
-    """Every family, and some whose batches come in two parts a process: one start of the processes for all."""
+    """Every family, and some whose batches come in two parts a process; told of one another as torchrun does."""
     runs = [(name, 1) for name in NAMES] + [(name, 2) for name in ACCUMULATED]
     both = {(name, parts): tmp_path / f"{name}-{parts}" for name, parts in runs}
     asked = {str(folder): [name, {**SETTINGS, "accumulate": parts}] for (name, parts), folder in both.items()}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["tests.training.worker", json.dumps(asked)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
-    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    started = []
+    for rank in ("0", "1"):
+        errors = tmp_path / f"errors-{rank}"
+        started.append((*start(json.dumps(asked), errors, {**place, "RANK": rank, "LOCAL_RANK": rank}), errors))
+    for process, _, errors in started:
+        process.join(200)
+        assert process.exitcode == 0, errors.read_text()
     for name in NAMES:
         alone = learned(name, SETTINGS, out=tmp_path / name)
         one = read_tensors(tmp_path / name / "model.safetensors")[0]

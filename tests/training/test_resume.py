@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -15,24 +14,17 @@ from calco.models import families, family
 from calco.runs import Run, read_tensors
 from calco.training import Interrupted
 from tests.small import fit, small
-from tests.training.worker import data, go_on
+from tests.training.worker import data, start
 
 # Steps of 16 on 70 examples: kills fall in the middle of epochs. The checkpoint's interval does not divide the others.
 SETTINGS = {"steps": 60, "batch_size": 16, "checkpoint_every": 7, "log_every": 4, "evaluations": 10, "ema": 0.9, "patience": 9}
-# Processes forked from one that has imported everything.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.training.worker"])
 
 
-def start(folder, name="", settings=None):
+def begin(folder, name="", settings=None):
     """A process that goes on with the run in a folder, or begins one of a family, what it tells and where its errors go."""
     what = json.dumps({str(folder): [name, settings]}) if name else str(folder)
-    told, tell = PROCESSES.Pipe(duplex=False)
     errors = folder.with_suffix(".errors")
-    process = PROCESSES.Process(target=go_on, args=(what, tell, errors), daemon=True)
-    process.start()
-    tell.close()  # so that its end is seen here
-    return process, told, errors
+    return *start(what, errors), errors
 
 
 def kill_at(started, step, number=signal.SIGKILL):
@@ -61,11 +53,11 @@ def assert_same(one, two):
 def test_several_kills_change_no_bit(name, tmp_path):
     whole = fit(small(families()[name], training=SETTINGS), data(), validation=data(20), out=tmp_path / "whole")
     killed = tmp_path / "killed"
-    assert kill_at(start(killed, name, SETTINGS), 20)[0] == -signal.SIGKILL
+    assert kill_at(begin(killed, name, SETTINGS), 20)[0] == -signal.SIGKILL
     with pytest.raises(RequestError, match="has no weights yet"):
         Run(killed).load_model()
-    assert kill_at(start(killed), 40)[0] == -signal.SIGKILL
-    code, errors = kill_at(start(killed), 10**9)
+    assert kill_at(begin(killed), 40)[0] == -signal.SIGKILL
+    code, errors = kill_at(begin(killed), 10**9)
     assert code == 0, errors
     assert_same(weights(tmp_path / "whole"), weights(killed))
     state, again = Run(tmp_path / "whole").load_state(), Run(killed).load_state()
@@ -82,8 +74,8 @@ def test_killed_before_the_first_checkpoint(tmp_path):
     name = next(iter(families()))
     settings = {**SETTINGS, "steps": 30, "checkpoint_every": 1000, "patience": 0}
     small(families()[name], training=settings).fit(data(), validation=data(20), out=tmp_path / "whole")
-    assert kill_at(start(tmp_path / "killed", name, settings), 4)[0] == -signal.SIGKILL
-    assert kill_at(start(tmp_path / "killed"), 10**9)[0] == 0
+    assert kill_at(begin(tmp_path / "killed", name, settings), 4)[0] == -signal.SIGKILL
+    assert kill_at(begin(tmp_path / "killed"), 10**9)[0] == 0
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
 
@@ -91,7 +83,7 @@ def test_killed_before_the_first_checkpoint(tmp_path):
 def test_a_signal_saves_and_says_how_to_go_on(number, tmp_path):
     name = next(iter(families()))
     settings = {**SETTINGS, "steps": 200, "patience": 0}
-    code, errors = kill_at(start(tmp_path / "run", name, settings), 8, number)
+    code, errors = kill_at(begin(tmp_path / "run", name, settings), 8, number)
     assert code == 1
     assert "calco resume" in errors
     assert "Traceback" not in errors

@@ -1,9 +1,7 @@
-"""Runs in a process of their own, for tests that kill it or start several.
-
-`go_on` is what a forked process does; as a program, for the processes of one run, it takes the same argument.
-"""
+"""Runs in a process of their own, for tests that kill it or start several."""
 
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -51,8 +49,14 @@ def learned(name: str, settings: dict, **options: Any) -> Estimator:
     return fit(estimator, x, validation=data(20), **options)
 
 
-def go_on(what: str, pipe: Connection, errors: Path) -> None:
+# Processes forked from one that has imported everything.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.training.worker"])
+
+
+def go_on(what: str, pipe: Connection, errors: Path, environment: dict[str, str] | None = None) -> None:
     """Work, send each step reported, and write to a file what goes to standard error."""
+    os.environ.update(environment or {})
     with errors.open("w") as file:
         os.dup2(file.fileno(), 2)
     try:
@@ -62,5 +66,10 @@ def go_on(what: str, pipe: Connection, errors: Path) -> None:
         sys.exit(error.exit_code)
 
 
-if __name__ == "__main__":
-    work(sys.argv[1], print)
+def start(what: str, errors: Path, environment: dict[str, str] | None = None) -> tuple[Any, Connection]:
+    """A process that does `go_on`, and what it tells."""
+    told, tell = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=go_on, args=(what, tell, errors, environment), daemon=True)
+    process.start()
+    tell.close()  # so that its end is seen here
+    return process, told

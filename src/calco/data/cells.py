@@ -78,10 +78,12 @@ class Cells:
 
     def sound(self) -> bool:
         """Whether values can be held so."""
+        strings = (self.dtype, self.arrow, self.type, self.gap, self.form, *self.texts, *self.types)
+        if not all(isinstance(v, str) for v in strings) or self.unheld:
+            return False
         for text, kind in zip(self.texts, self.types, strict=True):
             read(text, kind)
-        strings = all(isinstance(v, str) for v in (self.dtype, self.arrow, self.type, self.gap, self.form))
-        return strings and self.pandas is not None and not self.unheld
+        return self.pandas is not None
 
     def _series(self, values: Sequence[Any], gone: np.ndarray | None = None) -> Any:
         """Values as a column, those that are `gone` missing."""

@@ -247,7 +247,8 @@ def fit_column(column: Column, values: Any) -> Coded:
         raise RequestError(f"Every value of the column {column.name} is missing in the training part: drop it.")
     made = {"name": column.name, "dtype": column.dtype, "kind": column.kind, "missing": missing, "cells": column.cells}
     if column.kind == "choice":
-        used = set(present.astype(str).unique())
+        codes, found = texts(present)
+        used = {found[code] for code in np.unique(codes)}
         return Coded(**made, options=tuple(option for option in column.options if option in used))
     read = dates if column.kind == "date" else numbers
     found = read(present, column.name, "the table")

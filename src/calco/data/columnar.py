@@ -12,7 +12,7 @@ import numpy as np
 from calco.data.cells import Cells, cells_of, dtype_of, gap_of, joined
 from calco.data.columns import CELLS, DROPPED, DTYPES, are_dates, finer, moments, tell_finer
 from calco.data.typed import texts
-from calco.data.values import inexact
+from calco.data.values import inexact, numpy_type
 from calco.errors import RequestError
 
 ROWS = 1 << 18
@@ -75,7 +75,7 @@ class Gathered:
         holds = "choice" if self.kind == "text" or self.named == "choice" else self.kind
         cells = cells_of(values, holds)
         self.cells = cells if self.cells is None else joined(self.cells, cells)
-        if self.kind == "number" and self.named != "choice" and inexact(values.dropna()):
+        if self.kind == "number" and inexact(values.dropna()):
             raise Changed(self.name)
         if values.dtype.kind == "M":
             self.finer += finer(values.dropna(), self.name, "the table")
@@ -84,11 +84,11 @@ class Gathered:
         """How the cells of the column would be held in memory."""
         if self.cells is None:
             return None
-        dtype, kind = self.dtype(), self.cells.type
+        dtype, kind, usual = self.dtype(), self.cells.type, "None" if self.dtypes == {"bool"} else "float"
         if dtype != "object":
             return dataclasses.replace(self.cells, dtype=dtype, gap="")
         kind = kind or ("bool" if self.kind == "number" else "")  # that of parts without a gap
-        return dataclasses.replace(self.cells, dtype=dtype, type=kind, gap=self.gap or "float")
+        return dataclasses.replace(self.cells, dtype=dtype, type=kind, gap=self.gap or usual)
 
     def _kind(self, present: Any) -> str:
         """What values without missing ones are: number, date or text."""
@@ -106,8 +106,9 @@ class Gathered:
             return "text"
         if dtype.kind == "M":
             return "date"
+        years = self.named == "date"
         # One value is cheap to look at; where it is a date, all are tried.
-        return "date" if are_dates(present.head(1)) and are_dates(present) else "text"
+        return "date" if are_dates(present.head(1), years) and are_dates(present, years) else "text"
 
     def _write(self, values: Any, first: int) -> None:
         if not len(values):
@@ -174,8 +175,8 @@ class Gathered:
         for start in range(0, self.rows, ROWS):
             part = values[start : start + ROWS]
             codes[start : start + ROWS] = np.where(np.isnan(part), -1, np.searchsorted(different, part))
-        different = different.astype(np.int64) if "int" in self.dtype().lower() else different
-        found = [str(value) for value in different.tolist()]
+        different = different.astype(numpy_type(self.dtype()))
+        found = [str(value) for value in different]
         if self.cells is not None:
             kind = "float" if different.dtype.kind == "f" else "int"
             self.cells = dataclasses.replace(self.cells, texts=tuple(found), types=(kind,) * len(found))

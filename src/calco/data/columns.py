@@ -151,12 +151,12 @@ def _kind(present: Any, name: str, about: str, told: str) -> Kind:
     return "choice"
 
 
-def are_dates(values: Any) -> bool:
-    """Whether all of some values, as text, are dates; few digits alone, which may be a year or a code, are none."""
+def are_dates(values: Any, years: bool = False) -> bool:
+    """Whether all of some values, as text, are dates; few digits alone, which may be a code, only where they are `years`."""
     import pandas as pd
 
     text = values.astype(str)
-    if any(len(one) < 8 and one.isdecimal() for one in text):
+    if not years and any(len(one) < 8 and one.isdecimal() for one in text):
         return False
     read: Any = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
     return bool(read.notna().all())
@@ -168,8 +168,8 @@ def numbers(present: Any, name: str, about: str) -> np.ndarray:
     Raises:
         RequestError: one is no number, or is infinite.
     """
-    if len(present) and present.dtype.kind == "M":
-        raise RequestError(f"The column {name} of {about} is to be a number, and holds dates: turn them into numbers first.")
+    if present.dtype.kind in "mM":
+        raise RequestError(f"The column {name} of {about} is to be a number, and holds times: turn them into numbers first.")
     try:
         found = present.to_numpy(dtype=np.float64)
     except (ValueError, TypeError) as error:

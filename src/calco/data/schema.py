@@ -74,7 +74,7 @@ def schema_from_json(content: dict[str, Any]) -> Schema:
         arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         schema = kinds[kind](**arguments)
         good = schema.sound() and len(classes_of(schema)) == len(schema.classes)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         raise RequestError(f"The schema in run.json is damaged or was edited: {error}.") from error
     if not good:
         raise RequestError("The schema in run.json is damaged or was edited: its sizes make no sense.")

@@ -90,7 +90,8 @@ def texts(values: Any) -> tuple[np.ndarray, list[str]]:
         codes[there], different = pd.factorize(np.array([str(value) for value in values[there]], object))
         return codes, list(different)
     codes, found = pd.factorize(values)
-    return codes, [str(value) for value in found]
+    # As a column of their dtype, since an index gives numbers of few digits with more of them.
+    return codes, [str(value) for value in pd.Series(found).astype(values.dtype).unique()]
 
 
 def typed(values: Any) -> dict[str, str]:
