@@ -26,7 +26,7 @@ def late(n=300):
     frame["late"] = [None] * 200 + ["a", "b"] * 50
     frame["holes"] = [1] * 250 + [None] * 25 + [7] * 25
     frame["begins"] = [None] * 70 + [*range(5)] * 46
-    frame["year"] = np.arange(n) % 9 + 2000
+    frame["year"] = [1999, *(np.arange(n - 1) % 9 + 2000)]
     frame["code"] = ["1"] * 100 + ["x", "y", "z", "z"] * 50
     frame["flag"] = [True, None, False] * 100
     frame["soon"] = ["2020-01-01"] * 100 + ["soon"] * 200
@@ -171,8 +171,17 @@ def test_a_mapped_column_is_held_as_one_in_memory(name, tmp_path, small, monkeyp
         assert back["c"].isna().equals(values.isna()), (suffix, kind)
 
 
-def test_keys_beyond_float64_are_refused_from_mapped_tables_too(tmp_path, small):
+def test_dates_finer_than_a_microsecond_are_counted_over_all_parts(tmp_path, small):
+    days = pd.Series(pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(300), "D")).astype("datetime64[ns]")
+    days[::3] += pd.Timedelta(7, "ns")
+    pd.DataFrame({"at": days, "b": ["x", "y"] * 150}).to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(UserWarning, match="The column at holds 100 dates finer than a microsecond"):
+        open_data(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "Int64"])
+def test_keys_beyond_float64_are_refused_from_mapped_tables_too(dtype, tmp_path, small):
     path = tmp_path / "keys.parquet"
-    pd.DataFrame({"key": 2**60 + 7 * np.arange(300) ** 2, "b": ["x", "y"] * 150}).to_parquet(path)
+    pd.DataFrame({"key": pd.Series(2**60 + 7 * np.arange(300) ** 2, dtype=dtype), "b": ["x", "y"] * 150}).to_parquet(path)
     with pytest.raises(RequestError, match=r"numbers that float64 cannot tell from others \(row"):
         open_data(str(path))

@@ -61,7 +61,7 @@ def test_labels_in_text_stay_as_they_are(tmp_path):
     assert labelled(tmp_path, "y.txt", b"01\n1\n001\n") == ["01", "1", "001"]
     assert labelled(tmp_path, "y.txt", b"+1\n1\n-0\n") == ["+1", "1", "-0"]
     assert labelled(tmp_path, "y.txt", b"\xef\xbb\xbfcat\r\ndog\r\ncat\r\n\r\n\r\n") == ["cat", "dog", "cat"]
-    assert labelled(tmp_path, "y.txt", "\u0663\n\u0664\n".encode()) == ["\u0663", "\u0664"]  # digits of another script
+    assert labelled(tmp_path, "y.txt", "1\u0663\n2\u0664\n".encode()) == ["1\u0663", "2\u0664"]  # digits of another script
     assert labelled(tmp_path, "y.txt", "a\u2028b\nc\x0cd\n".encode()) == ["a\u2028b", "c\x0cd"]
     assert labelled(tmp_path, "y.csv", b"\xef\xbb\xbflabel\r\n00501\r\n501\r\n") == ["00501", "501"]
     assert labelled(tmp_path, "y.tsv", b"label\nNA\nNone\nx\n") == ["NA", "None", "x"]

@@ -148,8 +148,7 @@ class Gathered:
         codes = np.memmap(self.file, np.int32, "r", shape=(self.rows,))
         if self.dtypes == {"bool"} and not self.missing:
             return pd.Series(_filled(codes, np.bool_, np.array([text == "True" for text in self.codes])), copy=False)
-        own = any(dtype.startswith("category") for dtype in self.dtypes)
-        order = list(self.codes) if own or self.cells is None else list(self.cells.texts)
+        order = list(self.codes) if self.cells is None else list(self.cells.texts)
         return _categorical(codes, list(self.codes), order)
 
     def _numbers(self) -> Any:

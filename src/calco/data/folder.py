@@ -171,7 +171,7 @@ def _decoded(
     kept = recall("images", key)
     if kept is not None:
         return kept
-    rows = _readable(files, size, mode) if skip_corrupt else np.arange(len(files))
+    rows = _readable(files, size) if skip_corrupt else np.arange(len(files))
     found, read = {"rows": rows}, [files[row] for row in rows]
     first = decode(read[0], size, mode)
     if first.nbytes * len(read) > IN_MEMORY:
@@ -185,7 +185,7 @@ def _decoded(
     return found
 
 
-def _readable(files: list[Path], size: tuple[int, int] | None, mode: str | None) -> np.ndarray:
+def _readable(files: list[Path], size: tuple[int, int] | None) -> np.ndarray:
     """Rows of the files that are not corrupt.
 
     Raises:
@@ -194,7 +194,7 @@ def _readable(files: list[Path], size: tuple[int, int] | None, mode: str | None)
 
     def good(path: Path) -> bool:
         try:
-            decode(path, size, mode)
+            decode(path, size)
         except Corrupt:
             return False
         return True
