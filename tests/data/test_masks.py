@@ -1,6 +1,7 @@
 """Examples with masks: pairing, classes, what is ignored, and what is wrong named file by file."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from calco.data import MaskedSource, infer_schema, open_data, schema_from_json, with_classes
 from calco.data.paired import open_examples
+from calco.data.pairing import stem
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
 
@@ -374,6 +376,16 @@ def test_masks_are_matched_by_path_before_stem(tmp_path):
     assert names == ["a/001", "b/001"]
 
 
+def test_names_end_before_their_suffixes():
+    assert [stem(Path("a", name)) for name in ("x.png", "x.nii", "x.nii.gz", "X.NII.GZ", "x.y.npy")] == [
+        "x",
+        "x",
+        "x",
+        "X",
+        "x.y",
+    ]
+
+
 def test_images_and_masks_in_one_folder(folders):
     images, masks = folders
     apart = open_data(images, masks=masks)
@@ -537,6 +549,8 @@ def test_examples_without_masks_in_every_form(folders, tmp_path):
     np.save(tmp_path / "x.npy", x)
     names = [f"{i:02}" for i in range(12)]
     check(tmp_path / "x.npy", names, x, grey)
+    np.savez(tmp_path / "x.npz", x=x)
+    check(tmp_path / "x.npz", names, x, grey)
     check(open_data(x), names, x, grey)
     check(x[3], ["0"], x[3:4], grey)
     deep = infer_schema(MaskedSource(x.astype(np.uint16), np.array([[[0, 1, 0, 1]] * 5] * 12)))

@@ -576,3 +576,29 @@ def test_labels_of_a_named_recording_are_refused_not_dropped():
 )
 def test_recordings_of_several_dtypes_meet_where_there_is_room(dtypes, wanted):
     assert common_dtype([pd.api.types.pandas_dtype(dtype) for dtype in dtypes]) == wanted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": ["t", "date", 0.0, ""]},
+        {"time": ["t", "date", 86400.0]},
+        {"time": ["t", "date", 86400.0, "M-32"]},
+        {"names": ["a"]},
+        {"length": 1},
+        {"stride": 0},
+        {"missing": [False, 1, False]},
+        {"dtypes": ["float64", "object", "int64"]},
+        {"grain": [0.0, -1.0, 0.0]},
+        {"scale": [1.0, 0.0, 1.0]},
+        {"frame": 1},
+        {"actions": [3]},
+    ],
+)
+def test_every_field_of_a_tampered_schema_is_checked(change):
+    schema = infer_schema(series(recording().assign(t=pd.date_range("2024", periods=60)), window=5, time="t"))
+    good = json.loads(json.dumps(schema.to_json()))
+    assert schema_from_json(good) == schema
+    assert set(change) <= set(good)
+    with pytest.raises(RequestError, match=r"schema in run\.json is damaged"):
+        schema_from_json({**good, **change})

@@ -274,6 +274,8 @@ def test_every_field_of_a_tampered_column_is_checked(field, value):
         schema_from_json(good)
     with pytest.raises(RequestError):
         schema_from_json({**good, "coded": []})
+    with pytest.raises(RequestError):
+        schema_from_json({**good, "coded": [{**column, "knots": [], "places": []}]})
 
 
 def test_values_that_come_again_and_again_are_options_of_their_own():
