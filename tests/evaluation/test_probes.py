@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 import calco
 from calco.clusters import k_means
 from calco.data import ArraySource, open_data
-from calco.evaluation import EvalContext
+from calco.evaluation import EvalContext, probes
 from calco.evaluation.probes import linear, neighbours, probe_figures
 
 SHORT = {"steps": 5, "batch_size": 16, "lr_warmup": 0}
@@ -30,6 +31,23 @@ def test_random_labels_stay_at_chance(probe):
     codes, y = rng.normal(size=(3000, 8)), rng.integers(0, 5, 3000)
     right = (probe(codes[:1500], codes[1500:], y[:1500]) == y[1500:]).mean()
     assert abs(right - 0.2) < 3 * (0.2 * 0.8 / 1500) ** 0.5
+
+
+def test_the_penalty_is_chosen_on_a_fifth(monkeypatch):
+    sizes = []
+
+    class Recorded(LogisticRegression):
+        def fit(self, X, y):
+            sizes.append(len(y))
+            return super().fit(X, y)
+
+    monkeypatch.setattr(probes, "LogisticRegression", Recorded)
+    codes, y = np.random.default_rng(0).normal(size=(100, 2)), np.arange(100) % 2
+    linear(codes, codes, y)
+    assert sizes == [80] * len(probes.PENALTIES) + [100]
+    sizes.clear()
+    linear(codes[:49], codes, y[:49])  # of which a fifth tells nothing
+    assert sizes == [49]
 
 
 def test_figures_stand_beside_raw_values_and_pca():
