@@ -76,6 +76,7 @@ def test_calendars_number_their_days(begin, more):
         ),
         (["13/02/2024", "14/02/2024", "15/02/2024"], Clock("t", "date", 86400.0), ["2024-02-16", "2024-02-17"]),
         (pd.date_range("2024-02-27", periods=3).date, Clock("t", "date", 86400.0), ["2024-03-01", "2024-03-02"]),
+        (pd.date_range("2024-01-01", periods=8, freq="40D"), Clock("t", "date", 40 * 86400.0), ["2024-11-16", "2024-12-26"]),
         (pd.date_range("0800-10-20", periods=7, unit="s"), Clock("t", "date", 86400.0), ["0800-10-27", "0800-10-28"]),
         (
             pd.Series(pd.date_range("2020-01-31", periods=9, freq="ME")).astype("date32[pyarrow]"),

@@ -1,6 +1,7 @@
 """Examples with masks: pairing, classes, what is ignored, and what is wrong named file by file."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from calco.data import MaskedSource, infer_schema, open_data, paired, schema_from_json, with_classes
 from calco.data.paired import open_examples
-from calco.data.pairing import pairs
+from calco.data.pairing import pairs, stem
 from calco.errors import RequestError
 from calco.maths.overlap import IGNORED
 
@@ -401,6 +402,11 @@ def test_folders_that_memory_has_no_room_for_are_read_one_by_one(tmp_path, monke
     source = open_data(tmp_path / "x", masks=tmp_path / "y")
     Image.fromarray(np.full((5, 6), 0.25, np.float32)).save(tmp_path / "x" / "1.tif")
     assert (taken(source, np.array([1])).x == 0.25).all()
+
+
+def test_names_end_before_their_suffixes():
+    names = {"x.png": "x", "x.nii": "x", "x.nii.gz": "x", "X.NII.GZ": "X", "x.y.npy": "x.y"}
+    assert {name: stem(Path("a", name)) for name in names} == names
 
 
 def test_images_and_masks_in_one_folder(folders):

@@ -275,6 +275,8 @@ def test_every_field_of_a_tampered_column_is_checked(field, value):
         schema_from_json(good)
     with pytest.raises(RequestError):
         schema_from_json({**good, "coded": []})
+    with pytest.raises(RequestError):
+        schema_from_json({**good, "coded": [{**column, "knots": [], "places": []}]})
 
 
 def test_a_choice_that_was_nowhere_is_told_by_its_value_and_count():
