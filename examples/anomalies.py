@@ -6,7 +6,7 @@ import calco
 
 source = calco.open_data("digits")
 x, y = source.take(np.arange(len(source)))
-vae = calco.VAE(latent=8, training={"steps": 300}).fit(x[y < 9])
+vae = calco.VAE(latent=8, training={"steps": 150}).fit(x[y < 9])
 
 test = calco.open_data("digits:test")
 x, y = test.take(np.arange(len(test)))

@@ -17,6 +17,7 @@ from PIL import Image
 from calco.cli import main
 from calco.models import families
 from tests.small import needs_masks, sizes, small
+from tests.training.worker import PROCESSES
 
 FAMILIES = {name: cls for name, cls in families().items() if not needs_masks(cls)}
 OF_ALL = ("reconstruction error", "log likelihood", "accuracy", "R squared", "linear probe")
@@ -374,6 +375,15 @@ class TestTampering:
         assert "is damaged" in said
 
 
+def limited(arguments, errors):
+    """Run a command that can write no file beyond 100,000 bytes."""
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    sys.argv = ["calco", *arguments]
+    main()
+
+
 @pytest.mark.parametrize("verb", ["fit", "sample"])
 def test_a_full_disk(verb, runs, tmp_path):
     """Writes fail beyond a size, as they do on a full disk: what was there stays, nothing is left half written."""
@@ -382,19 +392,16 @@ def test_a_full_disk(verb, runs, tmp_path):
         "fit": ["fit", name, "digits", "--out", str(tmp_path / "run"), *SHORT],
         "sample": ["sample", str(runs / name), "-n", "3000", "--out", str(tmp_path / "x.npy")],
     }[verb]
-    done = subprocess.run(
-        [sys.executable, "-m", "calco", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Cannot write" in done.stderr
-    assert "Traceback" not in done.stderr
+    errors = tmp_path / "errors"
+    process = PROCESSES.Process(target=limited, args=(arguments, errors))
+    process.start()
+    process.join(120)
+    said = errors.read_text()
+    assert process.exitcode == 1, said
+    assert "Cannot write" in said
+    assert "Traceback" not in said
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert left <= {"run.json", "log.jsonl"}
+    assert left <= {"run.json", "log.jsonl", "errors"}
 
 
 def test_trackers(calco, tmp_path):

@@ -24,10 +24,9 @@ from calco.training import Diverged
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(2))
-def test_the_default_recipe_covers_every_mode(seed):
+def test_the_default_recipe_covers_every_mode():
     """Of ten seeds `benchmarks.adversarial modes` tells."""
-    gan = calco.GAN(training={"seed": seed, "steps": 2000}).fit(mixture())  # not all its steps, to save time
+    gan = calco.GAN(training={"steps": 2000}).fit(mixture())  # not all its steps, to save time
     samples = gan.sample(2000)
     distance = np.linalg.norm(samples[:, None] - MODES, axis=2)
     near = distance.min(1) < 0.75

@@ -82,7 +82,7 @@ def test_killed_before_the_first_checkpoint(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_go_on(number, tmp_path):
     name = next(iter(families()))
-    settings = {**SETTINGS, "steps": 200, "patience": 0}
+    settings = {**SETTINGS, "steps": 120, "patience": 0}
     code, errors = kill_at(begin(tmp_path / "run", name, settings), 8, number)
     assert code == 1
     assert "calco resume" in errors
