@@ -223,16 +223,9 @@ def test_a_mapped_column_is_held_as_one_in_memory(name, tmp_path, small, monkeyp
     gaps = column.where(np.arange(len(column)) >= 32)
     for values, suffix, kind in ((column, "parquet", "choice"), (gaps, "parquet", None), (gaps, "plain.parquet", "choice")):
         table = pa.Table.from_pandas(pd.DataFrame({"c": values, "d": ["x", "y", "z"] * 20}), preserve_index=False)
-        path, given = tmp_path / f"t.{suffix}", {} if kind is None else {"columns": {"c": kind}}
+        path = tmp_path / f"t.{suffix}"
         pq.write_table(table if suffix == "parquet" else table.replace_schema_metadata(None), path)
-        found = open_data(str(path), **given)
-        with monkeypatch.context() as patch:
-            patch.setattr(files, "MAPPED_TABLE", 2**30)
-            wanted = open_data(str(path), **given)
-        schema, other, rows = infer_schema(found), infer_schema(wanted), np.arange(len(table))
-        assert schema.coded == other.coded, (suffix, kind)
-        back = other.decode(other.encode(wanted.take(rows).x))
-        pd.testing.assert_frame_equal(schema.decode(schema.encode(found.take(rows).x)), back)
+        back = same_learned(path, monkeypatch, **({} if kind is None else {"c": kind}))
         assert back["c"].isna().equals(values.isna()), (suffix, kind)
 
 

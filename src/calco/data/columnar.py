@@ -84,11 +84,12 @@ class Gathered:
         """How the cells of the column would be held in memory."""
         if self.cells is None:
             return None
-        dtype, kind, usual = self.dtype(), self.cells.type, "None" if self.dtypes == {"bool"} else "float"
+        dtype = self.dtype()
         if dtype != "object":
             return dataclasses.replace(self.cells, dtype=dtype, gap="")
-        kind = kind or ("bool" if self.kind == "number" else "")  # that of parts without a gap
-        return dataclasses.replace(self.cells, dtype=dtype, type=kind, gap=self.gap or usual)
+        kind = self.cells.type or ("bool" if self.kind == "number" else "")  # that of parts without a gap
+        gap = self.gap or ("None" if self.dtypes == {"bool"} else "float")
+        return dataclasses.replace(self.cells, dtype=dtype, type=kind, gap=gap)
 
     def _kind(self, present: Any) -> str:
         """What values without missing ones are: number, date or text."""
